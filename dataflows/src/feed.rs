@@ -1,0 +1,140 @@
+//! What a source hands to the workers: batches of raw records, and the end of each epoch.
+//!
+//! One feeder (a thread of the service) reads, cuts epochs and deals the batches out. Every worker gets every
+//! [`Feed::EpochEnd`], in the same order; a batch belongs to the epoch that is open on its channel.
+
+use crate::time::{Epoch, Millis, NextOffset};
+use std::sync::Arc;
+
+/// Number of a source partition: a Kafka partition, or a file by its place on the command line.
+pub type Partition = u32;
+
+/// One message from the feeder to a worker.
+#[derive(Clone, Debug)]
+pub enum Feed {
+    Batch(Batch),
+    EpochEnd(Arc<EpochEnd>),
+}
+
+/// Raw records in one arena (about 256 KiB), so that a batch costs one allocation, whatever it holds.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    pub partition: Partition,
+    pub bytes: Vec<u8>,
+    pub records: Records,
+}
+
+/// Where the records of a batch lie in its arena.
+#[derive(Clone, Debug)]
+pub enum Records {
+    /// Every line is a structured event; blank lines are skipped. The offset of a record is its line's number,
+    /// the first being `first_line`.
+    Lines { first_line: i64 },
+    /// Kafka records, each possibly of another partition than the batch's.
+    Kafka(Vec<KafkaRecord>),
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self::Lines { first_line: 1 }
+    }
+}
+
+/// One Kafka record: `bytes[key_start..headers_start]` is the key, then the headers, then the value.
+///
+/// Headers are a sequence of: name length (u16 LE), name, value length (u32 LE), value.
+#[derive(Clone, Copy, Debug)]
+pub struct KafkaRecord {
+    pub partition: Partition,
+    pub offset: i64,
+    /// The record's timestamp; `None` where the broker gave none.
+    pub timestamp: Option<Millis>,
+    pub key_start: u32,
+    pub headers_start: u32,
+    pub value_start: u32,
+    pub value_end: u32,
+}
+
+/// The end of an epoch, with what the sequencer needs to know.
+#[derive(Clone, Debug)]
+pub struct EpochEnd {
+    pub epoch: Epoch,
+    /// The epoch that opens now; larger than `epoch`.
+    pub next_epoch: Epoch,
+    /// Every partition of the source, in order of number.
+    pub partitions: Vec<PartitionProgress>,
+    /// Set when every partition has reached an end offset that was fetched after the wall clock read this.
+    pub wall: Option<Millis>,
+    /// The source ends here: what is still open at the end of the log is reported.
+    pub last: bool,
+}
+
+/// How far one partition has been read at the end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionProgress {
+    pub partition: Partition,
+    pub next_offset: NextOffset,
+    pub state: CatchUp,
+}
+
+/// Whether a partition has been read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatchUp {
+    /// There is more to read.
+    Behind,
+    /// Its end was reached, and confirmed by the broker within the last 5 s (in a file: end of file).
+    CaughtUp,
+    /// Its end was reached, but the broker has not confirmed it lately: stream time holds.
+    Unconfirmed,
+}
+
+/// A record that could not be read, for the dead-letter topic or file (I5).
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    pub partition: Partition,
+    /// Kafka offset, or line number.
+    pub offset: i64,
+    pub timestamp: Option<Millis>,
+    pub reason: Reason,
+    /// What exactly is wrong, and with which field.
+    pub detail: String,
+    pub key: Vec<u8>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub value: Vec<u8>,
+}
+
+/// Why a record was rejected; the closed list of the label `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// Longer than `max_event_bytes`.
+    TooLarge,
+    /// Nested deeper than `max_event_depth`.
+    TooDeep,
+    /// Not JSON (bad UTF-8 included).
+    NotJson,
+    /// Not a CloudEvent 1.0: no `specversion`, `id`, `source`, `type` or `time`, or an unreadable one.
+    NotCloudEvent,
+    /// A required field of `data` is absent.
+    MissingField,
+    /// A field of `data` has a value that the contract does not allow.
+    InvalidField,
+}
+
+impl Reason {
+    pub const ALL: [Self; 6] =
+        [Self::TooLarge, Self::TooDeep, Self::NotJson, Self::NotCloudEvent, Self::MissingField, Self::InvalidField];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::TooDeep => "too_deep",
+            Self::NotJson => "not_json",
+            Self::NotCloudEvent => "not_cloudevent",
+            Self::MissingField => "missing_field",
+            Self::InvalidField => "invalid_field",
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The registry adds up every epoch's [`Deltas`] and hands out the [`Snapshot`] that may be shown.
+//!
+//! It also bounds the one open label set, pipeline x project (I6): pairs are admitted in (epoch, project, pipeline)
+//! order and stay admitted; what is over a bound is counted under `_other`, so that the sum stays right.
+
+use crate::{
+    event::Id,
+    series::{Announcement, Deltas, Pair},
+    settings::{Limits, Settings},
+    time::{Epoch, StreamTime},
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The label values of one admitted series; `None` is shown as `_other`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PairLabels {
+    pub project: Option<Id>,
+    pub pipeline: Option<Id>,
+}
+
+/// Every dataflow series at the end of one epoch (I3): what a scrape shows.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub epoch: Epoch,
+    pub stream_time: StreamTime,
+    /// Totals of everything but the pairs: `jobs_scheduled` and `announced` are empty here, and the gauges hold
+    /// levels instead of differences.
+    pub totals: Deltas,
+    /// `gocdnext_jobs_scheduled_total`.
+    pub jobs_scheduled: Arc<BTreeMap<PairLabels, u64>>,
+    /// `gocdnext_flow_pipeline_info`: the newest slug of each admitted pair.
+    pub pipelines: Arc<BTreeMap<Pair, Announcement>>,
+    /// `gocdnext_flow_series_overflow_total`.
+    pub series_overflow: u64,
+}
+
+impl Snapshot {
+    /// Age of the oldest dispatchable job at the epoch's stream time, in ms; 0 when there is none.
+    #[must_use]
+    pub fn oldest_dispatchable_ms(&self) -> i64 {
+        let age = |since: i64| self.stream_time.0.saturating_sub(since).max(0);
+        self.totals.oldest_dispatchable.map_or(0, age)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Registry {
+    limits: Limits,
+    current: Snapshot,
+    pipelines_by_project: BTreeMap<Id, usize>,
+    admitted: BTreeMap<Pair, ()>,
+}
+
+impl Registry {
+    /// An empty registry: every closed label at 0.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let current = Snapshot {
+            epoch: Epoch(0),
+            stream_time: StreamTime::UNKNOWN,
+            totals: Deltas::new(settings),
+            jobs_scheduled: Arc::default(),
+            pipelines: Arc::default(),
+            series_overflow: 0,
+        };
+        Self {
+            limits: settings.limits.clone(),
+            current,
+            pipelines_by_project: BTreeMap::new(),
+            admitted: BTreeMap::new(),
+        }
+    }
+
+    /// Adds one epoch, in order, and gives the snapshot at its end.
+    ///
+    /// # Panics
+    /// If epochs do not increase: the graph closes them in order.
+    pub fn fold(&mut self, epoch: Epoch, stream_time: StreamTime, mut deltas: Deltas) -> Snapshot {
+        assert!(epoch > self.current.epoch, "epochs are folded in order (I3)");
+        let scheduled = std::mem::take(&mut deltas.jobs_scheduled);
+        let announced = std::mem::take(&mut deltas.announced);
+        self.admit_all(announced.keys().chain(scheduled.keys()));
+        self.add_pairs(&scheduled, announced.keys());
+        self.add_pipelines(&announced);
+        self.add_totals(deltas);
+        self.current.epoch = epoch;
+        self.current.stream_time = stream_time;
+        self.current.clone()
+    }
+
+    fn admit_all<'a>(&mut self, pairs: impl Iterator<Item = &'a Pair>) {
+        let mut new: Vec<Pair> = pairs.filter(|pair| !self.admitted.contains_key(pair)).copied().collect();
+        new.sort_unstable();
+        new.dedup();
+        for pair in new {
+            if self.admit(pair) {
+                self.admitted.insert(pair, ());
+            }
+        }
+    }
+
+    fn admit(&mut self, pair: Pair) -> bool {
+        let room_in_all = self.admitted.len() < self.limits.max_pipelines;
+        let room_for_projects = self.pipelines_by_project.len() < self.limits.max_projects;
+        match self.pipelines_by_project.get_mut(&pair.project) {
+            Some(count) => {
+                let room = room_in_all && *count < self.limits.max_pipelines_per_project;
+                *count += usize::from(room);
+                room
+            }
+            None if room_for_projects => {
+                let room = room_in_all && self.limits.max_pipelines_per_project > 0;
+                self.pipelines_by_project.insert(pair.project, usize::from(room));
+                room
+            }
+            None => false,
+        }
+    }
+
+    fn labels(&self, pair: Pair) -> PairLabels {
+        let known_project = self.pipelines_by_project.contains_key(&pair.project);
+        let named = self.admitted.contains_key(&pair);
+        PairLabels { project: known_project.then_some(pair.project), pipeline: named.then_some(pair.pipeline) }
+    }
+
+    fn add_pairs<'a>(&mut self, scheduled: &BTreeMap<Pair, u64>, announced: impl Iterator<Item = &'a Pair>) {
+        let moved = scheduled.iter().map(|(pair, count)| (*pair, *count));
+        let moved: Vec<_> = moved.chain(announced.map(|pair| (*pair, 0))).collect();
+        for (pair, count) in moved {
+            let labels = self.labels(pair);
+            if labels.pipeline.is_none() {
+                self.current.series_overflow += count;
+            }
+            if count > 0 || !self.current.jobs_scheduled.contains_key(&labels) {
+                *Arc::make_mut(&mut self.current.jobs_scheduled).entry(labels).or_default() += count;
+            }
+        }
+    }
+
+    fn add_pipelines(&mut self, announced: &BTreeMap<Pair, Announcement>) {
+        for (pair, seen) in announced {
+            let known = self.current.pipelines.get(pair);
+            let renamed = known.is_none_or(|known| known.slug != seen.slug && seen > known);
+            if self.admitted.contains_key(pair) && renamed {
+                Arc::make_mut(&mut self.current.pipelines).insert(*pair, *seen);
+            }
+        }
+    }
+
+    fn add_totals(&mut self, deltas: Deltas) {
+        let totals = &mut self.current.totals;
+        for (total, later) in totals.job_duration.iter_mut().zip(&deltas.job_duration) {
+            total.advance(later);
+        }
+        for (total, later) in totals.run_duration.iter_mut().zip(&deltas.run_duration) {
+            total.advance(later);
+        }
+        totals.job_queue.advance(&deltas.job_queue);
+        let rest = Deltas { job_duration: vec![], run_duration: vec![], job_queue: <_>::default(), ..deltas };
+        totals.oldest_dispatchable = None;
+        totals.merge(&rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(max_projects: usize, max_pipelines_per_project: usize) -> Settings {
+        let limits = Limits { max_projects, max_pipelines_per_project, ..Limits::default() };
+        Settings { limits, ..Settings::default() }
+    }
+
+    fn scheduled(settings: &Settings, pairs: &[(Id, Id)]) -> Deltas {
+        let mut deltas = Deltas::new(settings);
+        for (project, pipeline) in pairs {
+            *deltas.jobs_scheduled.entry(Pair { project: *project, pipeline: *pipeline }).or_default() += 1;
+        }
+        deltas
+    }
+
+    fn value(snapshot: &Snapshot, project: Option<Id>, pipeline: Option<Id>) -> Option<u64> {
+        snapshot.jobs_scheduled.get(&PairLabels { project, pipeline }).copied()
+    }
+
+    #[test]
+    fn pairs_beyond_the_bounds_go_to_other_and_the_sum_stays_right() {
+        let settings = settings(2, 1);
+        let mut registry = Registry::new(&settings);
+        let first = scheduled(&settings, &[(1, 12), (1, 11), (2, 21), (3, 31)]);
+        registry.fold(Epoch(1), StreamTime(0), first);
+        let snapshot = registry.fold(Epoch(2), StreamTime(0), scheduled(&settings, &[(1, 11), (1, 12), (3, 31)]));
+        assert_eq!(value(&snapshot, Some(1), Some(11)), Some(2), "admitted in order, remembered");
+        assert_eq!(value(&snapshot, Some(1), None), Some(2));
+        assert_eq!(value(&snapshot, Some(2), Some(21)), Some(1));
+        assert_eq!(value(&snapshot, None, None), Some(2));
+        assert_eq!(snapshot.jobs_scheduled.values().sum::<u64>(), 7);
+        assert_eq!(snapshot.series_overflow, 4);
+    }
+
+    #[test]
+    fn an_announced_pair_appears_at_zero_with_its_newest_slug() {
+        let settings = settings(2, 2);
+        let mut registry = Registry::new(&settings);
+        let (pair, slug) = (Pair { project: 1, pipeline: 11 }, crate::names::NameId);
+        let mut deltas = Deltas::new(&settings);
+        deltas.announce(pair, 5, slug(1));
+        registry.fold(Epoch(1), StreamTime(0), deltas);
+        let mut deltas = Deltas::new(&settings);
+        deltas.announce(pair, 9, slug(3));
+        deltas.announce(pair, 7, slug(2));
+        let snapshot = registry.fold(Epoch(2), StreamTime(0), deltas);
+        assert_eq!(value(&snapshot, Some(1), Some(11)), Some(0));
+        assert_eq!(snapshot.pipelines[&pair].slug, slug(3));
+    }
+
+    #[test]
+    fn the_oldest_dispatchable_is_the_newest_epochs() {
+        let settings = Settings::default();
+        let mut registry = Registry::new(&settings);
+        let deltas = Deltas { oldest_dispatchable: Some(4_000), ..Deltas::new(&settings) };
+        let snapshot = registry.fold(Epoch(1), StreamTime(10_000), deltas);
+        assert_eq!(snapshot.oldest_dispatchable_ms(), 6_000);
+        let snapshot = registry.fold(Epoch(2), StreamTime(11_000), Deltas::new(&settings));
+        assert_eq!(snapshot.oldest_dispatchable_ms(), 0);
+    }
+}

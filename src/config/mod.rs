@@ -1,0 +1,73 @@
+//! The service's settings, valid and typed. How they are read (TOML, environment, flags) is in the files beside.
+
+use dataflows::{sequencer::Clock, settings::Settings};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+/// Every setting; field names are the settings' names (durations and sizes without unit suffix).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Kafka bootstrap servers, comma-separated.
+    pub brokers: String,
+    pub topic: String,
+    pub dead_letter_topic: String,
+    /// Consumer group to which offsets are committed, for lag tools only.
+    pub group_id: String,
+    /// librdkafka's own settings.
+    pub kafka: BTreeMap<String, String>,
+    /// Memory librdkafka may queue.
+    pub kafka_queue_bytes: usize,
+    pub listen: SocketAddr,
+    pub instance_id: String,
+    /// Dataflow threads, at least 1.
+    pub workers: usize,
+    pub clock: Clock,
+    /// Length of an epoch when live.
+    pub epoch_interval: Duration,
+    /// Length of an epoch in a replay.
+    pub epoch_records: u64,
+    /// Non-empty epochs that may be read ahead of the last committed one.
+    pub max_epochs_in_flight: u64,
+    /// `/readyz` stops waiting for the start-up catch-up after this.
+    pub catch_up_timeout: Duration,
+    /// Commits older than this make `/readyz` fail.
+    pub max_commit_age: Duration,
+    pub http_max_connections: usize,
+    pub http_max_request_bytes: usize,
+    pub http_timeout: Duration,
+    /// Serve text format even to a client that asks for OpenMetrics.
+    pub force_text_format: bool,
+    /// A tracing filter, as `info` or `gocdnext_flow=debug`.
+    pub log_level: String,
+    /// Lines of one kind of warning that are written in a minute; the rest are counted.
+    pub log_burst: u32,
+    pub dataflow: Settings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            brokers: "localhost:9092".into(),
+            topic: "gocdnext.events".into(),
+            dead_letter_topic: "gocdnext.dead-letters".into(),
+            group_id: "gocdnext-flow".into(),
+            kafka: BTreeMap::new(),
+            kafka_queue_bytes: 64 << 20,
+            listen: SocketAddr::from(([0, 0, 0, 0], 8153)),
+            instance_id: String::new(),
+            workers: 1,
+            clock: Clock::Wall,
+            epoch_interval: Duration::from_secs(1),
+            epoch_records: 100_000,
+            max_epochs_in_flight: 4,
+            catch_up_timeout: Duration::from_secs(600),
+            max_commit_age: Duration::from_secs(30),
+            http_max_connections: 512,
+            http_max_request_bytes: 64 << 10,
+            http_timeout: Duration::from_secs(10),
+            force_text_format: false,
+            log_level: "info".into(),
+            log_burst: 10,
+            dataflow: Settings::default(),
+        }
+    }
+}

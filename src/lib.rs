@@ -1,0 +1,18 @@
+//! gocdnext-flow, the service: sources, sinks, HTTP and command line around the pure library `dataflows`.
+//!
+//! Who may know whom: rdkafka appears only under [`sources`], [`sinks`] and [`demo`]; axum only under [`http`];
+//! these do not know each other. [`wiring`] alone knows all.
+
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod exposition;
+pub mod fleet;
+pub mod http;
+pub mod published;
+pub mod sinks;
+pub mod sources;
+pub mod summary;
+pub mod telemetry;
+pub mod wiring;
