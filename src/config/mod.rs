@@ -1,10 +1,30 @@
 //! The service's settings, valid and typed. How they are read (TOML, environment, flags) is in the files beside.
+//!
+//! [`table`] is the one list of them. [`load::load`] reads in two stages: as written ([`read`], [`environment`] and
+//! the flags), then as valid ([`kind`], [`checks`]). [`show`] prints them, [`reference`] documents them.
+//! What must stay true: no value is taken that its row does not allow, and no secret is printed.
+
+mod checks;
+pub mod environment;
+pub mod fault;
+pub mod kafka;
+pub mod kind;
+pub mod load;
+pub mod read;
+pub mod reference;
+pub mod show;
+pub mod table;
+pub mod units;
+pub mod value;
+
+#[cfg(test)]
+mod tests;
 
 use dataflows::{sequencer::Clock, settings::Settings};
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 /// Every setting; field names are the settings' names (durations and sizes without unit suffix).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Kafka bootstrap servers, comma-separated.
     pub brokers: String,
@@ -69,5 +89,17 @@ impl Default for Config {
             log_burst: 10,
             dataflow: Settings::default(),
         }
+    }
+}
+
+/// By hand, so that a `{:?}` in a log never shows a secret.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = table::SETTINGS.iter().map(|row| (row.name.to_owned(), row.kind.show(&(row.get)(self))));
+        let librdkafka = self.kafka.iter().map(|(name, value)| {
+            let shown = if kafka::is_secret(name) { kafka::MASK } else { value };
+            (format!("kafka.{name}"), shown.to_owned())
+        });
+        f.debug_map().entries(rows.chain(librdkafka)).finish()
     }
 }

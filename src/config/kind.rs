@@ -1,0 +1,280 @@
+//! What a setting may be, in words and as a check: from [`Raw`] to [`Value`], or to a [`Refusal`] that says what to write.
+
+use super::{
+    units::{self, Unreadable},
+    value::{Raw, Value},
+};
+use dataflows::time::Millis;
+
+/// What a setting may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text that is not empty.
+    Text,
+    Brokers,
+    Topic,
+    LogFilter,
+    Flag,
+    Choice(&'static [&'static str]),
+    Count {
+        min: u64,
+        max: u64,
+    },
+    Size {
+        min: u64,
+        max: u64,
+    },
+    Duration {
+        min: Millis,
+        max: Millis,
+    },
+    Address,
+    /// Bucket bounds: ascending, 1 to [`MAX_BUCKETS`].
+    Durations,
+    /// Label values, without `other`.
+    Names,
+}
+
+pub const MAX_BUCKETS: usize = 100;
+pub const MAX_NAMES: usize = 1_000;
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Why a value is refused, and what would be taken in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub problem: String,
+    pub suggestion: Option<String>,
+}
+
+impl Refusal {
+    fn new(problem: impl Into<String>) -> Self {
+        Self { problem: problem.into(), suggestion: None }
+    }
+
+    fn instead(mut self, suggestion: Option<impl Into<String>>) -> Self {
+        self.suggestion = suggestion.map(Into::into);
+        self
+    }
+}
+
+impl Kind {
+    /// What is allowed, in words.
+    #[must_use]
+    pub fn allowed(self) -> String {
+        match self {
+            Self::Text => "a text that is not empty".into(),
+            Self::Brokers => "host:port, several separated by commas".into(),
+            Self::Topic => "a Kafka topic: 1 to 249 letters, digits, `.`, `_` and `-`".into(),
+            Self::LogFilter => {
+                format!("a level ({}), or target=level, several separated by commas", LEVELS.join(", "))
+            }
+            Self::Flag => "true or false".into(),
+            Self::Choice(words) => words.join(" or "),
+            Self::Count { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Size { min, max } => {
+                format!(
+                    "a size from {} to {}, as 4096, 64KiB, 64MiB or 1GB",
+                    units::show_size(min),
+                    units::show_size(max)
+                )
+            }
+            Self::Duration { min, max } => format!(
+                "a duration from {} to {}, as 250ms, 90s, 5m, 1h30m, 24h, 14d or 2w",
+                units::show_duration(min),
+                units::show_duration(max)
+            ),
+            Self::Address => "ip:port, as 0.0.0.0:8153 or [::1]:8153".into(),
+            Self::Durations => {
+                format!("1 to {MAX_BUCKETS} ascending durations, as [\"1s\", \"2500ms\", \"5m\"] or 1s,2500ms,5m")
+            }
+            Self::Names => {
+                format!("up to {MAX_NAMES} names, none twice and none of them `other`, as [\"a\", \"b\"] or a,b")
+            }
+        }
+    }
+
+    /// One word for `--help`.
+    #[must_use]
+    pub const fn placeholder(self) -> &'static str {
+        match self {
+            Self::Text => "TEXT",
+            Self::Brokers => "HOST:PORT,...",
+            Self::Topic => "TOPIC",
+            Self::LogFilter => "FILTER",
+            Self::Flag => "BOOL",
+            Self::Choice(_) => "CHOICE",
+            Self::Count { .. } => "N",
+            Self::Size { .. } => "SIZE",
+            Self::Duration { .. } => "DURATION",
+            Self::Address => "IP:PORT",
+            Self::Durations => "DURATION,...",
+            Self::Names => "NAME,...",
+        }
+    }
+
+    /// From as read to as valid.
+    pub fn read(self, raw: &Raw) -> Result<Value, Refusal> {
+        match self {
+            Self::Durations => durations(raw),
+            Self::Names => names(raw),
+            _ => match raw.scalar() {
+                Some(text) => self.read_scalar(raw, text.trim()),
+                None => Err(Refusal::new(format!("found {}", raw.shown()))),
+            },
+        }
+    }
+
+    fn read_scalar(self, raw: &Raw, text: &str) -> Result<Value, Refusal> {
+        let found = || Refusal::new(format!("found `{text}`"));
+        match self {
+            Self::Text | Self::Brokers | Self::Topic | Self::LogFilter if !matches!(raw, Raw::Text(_)) => {
+                Err(found().instead(Some(format!("\"{text}\""))))
+            }
+            Self::Text if text.is_empty() => Err(Refusal::new("it is empty")),
+            Self::Text => Ok(Value::Text(text.to_owned())),
+            Self::Brokers => brokers(text),
+            Self::Topic => topic(text),
+            Self::LogFilter => log_filter(text),
+            Self::Flag => {
+                text.parse().map(Value::Flag).map_err(|_| found().instead(nearest(text, ["true", "false"])))
+            }
+            Self::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
+            Self::Choice(words) => Err(found().instead(nearest(text, words.iter().copied()))),
+            Self::Count { min, max } => {
+                units::count(text).ok().filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(|| found())
+            }
+            Self::Size { min, max } => {
+                units::size(text).ok().filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(|| found())
+            }
+            Self::Duration { min, max } => match units::duration(text) {
+                Ok(ms) if (min..=max).contains(&ms) => Ok(Value::Duration(ms)),
+                Err(Unreadable::NoUnit) => Err(no_unit(text)),
+                _ => Err(found()),
+            },
+            Self::Address => text.parse().map(Value::Address).map_err(|_| found().instead(address_hint(text))),
+            Self::Durations | Self::Names => Err(found()),
+        }
+    }
+
+    /// As people read it, and as `--flags` and variables take it.
+    #[must_use]
+    pub fn show(self, value: &Value) -> String {
+        match value {
+            Value::Text(text) => text.clone(),
+            Value::Flag(yes) => yes.to_string(),
+            Value::Number(n) if matches!(self, Self::Size { .. }) => units::show_size(*n),
+            Value::Number(n) => n.to_string(),
+            Value::Duration(ms) => units::show_duration(*ms),
+            Value::Address(address) => address.to_string(),
+            Value::Durations(list) => list.iter().map(|ms| units::show_duration(*ms)).collect::<Vec<_>>().join(","),
+            Value::Names(list) => list.join(","),
+        }
+    }
+
+    /// As TOML takes it.
+    #[must_use]
+    pub fn toml(self, value: &Value) -> String {
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        match value {
+            Value::Flag(yes) => yes.to_string(),
+            Value::Number(n) if !matches!(self, Self::Size { .. }) => n.to_string(),
+            Value::Durations(list) => {
+                let items: Vec<_> = list.iter().map(|ms| quoted(&units::show_duration(*ms))).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Value::Names(list) => format!("[{}]", list.iter().map(|n| quoted(n)).collect::<Vec<_>>().join(", ")),
+            _ => quoted(&self.show(value)),
+        }
+    }
+}
+
+fn no_unit(text: &str) -> Refusal {
+    let ways = ["s", "m", "h", "d"].map(|unit| format!("`{text}{unit}`"));
+    Refusal::new(format!("found `{text}`, a duration without a unit; write {} or the like", ways.join(", ")))
+}
+
+fn address_hint(text: &str) -> Option<String> {
+    if let Some(port) = text.strip_prefix("localhost:") {
+        return Some(format!("127.0.0.1:{port}"));
+    }
+    let port = text.strip_prefix(':').unwrap_or(text);
+    port.parse::<u16>().ok().map(|port| format!("0.0.0.0:{port}"))
+}
+
+fn brokers(text: &str) -> Result<Value, Refusal> {
+    for broker in text.split(',').map(str::trim) {
+        let port = broker.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
+        let host = port.map_or(broker, |port| &broker[..broker.len() - port.len() - 1]);
+        if host.is_empty() || broker.contains(char::is_whitespace) {
+            return Err(Refusal::new(format!("found `{text}`")));
+        }
+        if port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
+            return Err(Refusal::new(format!("found `{broker}`, whose port is no number from 1 to 65535")));
+        }
+    }
+    Ok(Value::Text(text.to_owned()))
+}
+
+fn topic(text: &str) -> Result<Value, Refusal> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.is_empty() || text.len() > 249 || !text.chars().all(legal) || text == "." || text == ".." {
+        return Err(Refusal::new(format!("found `{text}`")));
+    }
+    Ok(Value::Text(text.to_owned()))
+}
+
+fn log_filter(text: &str) -> Result<Value, Refusal> {
+    for directive in text.split(',') {
+        let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level).trim();
+        if !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+            return Err(Refusal::new(format!("found `{text}`")).instead(nearest(level, LEVELS)));
+        }
+    }
+    Ok(Value::Text(text.to_owned()))
+}
+
+fn durations(raw: &Raw) -> Result<Value, Refusal> {
+    let items = raw.items().ok_or_else(|| Refusal::new(format!("found {}", raw.shown())))?;
+    if items.is_empty() || items.len() > MAX_BUCKETS {
+        return Err(Refusal::new(format!("found {} of them", items.len())));
+    }
+    let mut list: Vec<Millis> = Vec::with_capacity(items.len());
+    for item in items {
+        let ms = units::duration(&item).map_err(|why| match why {
+            Unreadable::NoUnit => no_unit(&item),
+            _ => Refusal::new(format!("found `{item}`")),
+        })?;
+        if ms <= list.last().copied().unwrap_or(0) {
+            let before =
+                list.last().map_or_else(|| "0".to_owned(), |last| format!("`{}`", units::show_duration(*last)));
+            return Err(Refusal::new(format!("found `{item}`, which is not greater than {before} before it")));
+        }
+        list.push(ms);
+    }
+    Ok(Value::Durations(list))
+}
+
+fn names(raw: &Raw) -> Result<Value, Refusal> {
+    let items = raw.items().ok_or_else(|| Refusal::new(format!("found {}", raw.shown())))?;
+    if items.len() > MAX_NAMES {
+        return Err(Refusal::new(format!("found {} of them", items.len())));
+    }
+    for (at, item) in items.iter().enumerate() {
+        if item == "other" || item.is_empty() || items[..at].contains(item) {
+            let why = if item == "other" { "which is always there" } else { "twice or empty" };
+            return Err(Refusal::new(format!("found `{item}`, {why}")));
+        }
+    }
+    Ok(Value::Names(items))
+}
+
+/// The candidate most like `word`, if any is like it at all.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |candidate: &str| strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase());
+    candidates
+        .into_iter()
+        .map(|candidate| (likeness(candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,240 @@
+//! The one table of all settings: name, kind, where it is held, who uses it, help.
+//!
+//! Flags, variables, TOML keys, `config show`, `--help` and docs/configuration.md all come from [`SETTINGS`]; the
+//! defaults come from [`Config::default`]. A new field of `Config` or of the dataflow's `Settings` gets a row here
+//! (a test counts them).
+
+use super::{
+    Config,
+    kind::Kind,
+    value::{Held, Value},
+};
+use dataflows::time::Millis;
+
+/// The verbs that use a setting, as a set of bits.
+pub mod verbs {
+    pub const RUN: u8 = 1;
+    pub const DEMO: u8 = 2;
+    pub const REPLAY: u8 = 4;
+    pub const GENERATE: u8 = 8;
+    pub const CHECK: u8 = 16;
+    /// `config show` takes every setting.
+    pub const ALL: u8 = 31;
+    /// Those that serve `/metrics`.
+    pub const LIVE: u8 = RUN | DEMO;
+    /// Those that run the dataflow.
+    pub const FLOW: u8 = RUN | DEMO | REPLAY;
+
+    const NAMES: [(u8, &str); 5] =
+        [(RUN, "run"), (DEMO, "demo"), (REPLAY, "replay"), (GENERATE, "generate"), (CHECK, "check")];
+
+    /// `run, demo`
+    #[must_use]
+    pub fn names(verbs: u8) -> String {
+        let names: Vec<_> = NAMES.iter().filter(|(bit, _)| verbs & bit != 0).map(|(_, name)| *name).collect();
+        names.join(", ")
+    }
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The TOML key; the flag is `--` with `-` for `_`, the variable `GOCDNEXT_FLOW_` with capitals.
+    pub name: &'static str,
+    pub group: &'static str,
+    pub kind: Kind,
+    pub verbs: u8,
+    pub help: &'static str,
+    pub get: fn(&Config) -> Value,
+    /// `false` where the value does not fit the field.
+    pub set: fn(&mut Config, &Value) -> bool,
+}
+
+impl Setting {
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{}{}", super::environment::PREFIX, self.name.to_ascii_uppercase())
+    }
+}
+
+const DAY: Millis = 86_400_000;
+const SECOND: Millis = 1_000;
+/// A hundred years: far from where sums of times could overflow.
+const LONGEST: Millis = 36_500 * DAY;
+const MANY: u64 = 1_000_000_000;
+
+const fn duration(min: Millis) -> Kind {
+    Kind::Duration { min, max: LONGEST }
+}
+
+const fn count(min: u64, max: u64) -> Kind {
+    Kind::Count { min, max }
+}
+
+macro_rules! settings {
+    ($($group:literal { $($name:ident = $($field:ident).+, $kind:expr, $verbs:expr, $help:literal;)* })*) => {
+        /// Every setting, in the order they are shown.
+        pub const SETTINGS: &[Setting] = &[$($(Setting {
+            name: stringify!($name),
+            group: $group,
+            kind: $kind,
+            verbs: $verbs,
+            help: $help,
+            get: |config| config.$($field).+.value(),
+            set: |config, value| Held::held(value).map(|held| config.$($field).+ = held).is_some(),
+        },)*)*];
+    };
+}
+
+use verbs::{CHECK, FLOW, GENERATE, LIVE, REPLAY, RUN};
+
+settings! {
+    "Kafka" {
+        brokers = brokers, Kind::Brokers, RUN | GENERATE, "Kafka bootstrap servers";
+        topic = topic, Kind::Topic, LIVE | GENERATE, "Topic of the events";
+        dead_letter_topic = dead_letter_topic, Kind::Topic, LIVE, "Topic for records that cannot be read, with their origin and the reason";
+        group_id = group_id, Kind::Text, RUN, "Consumer group to which offsets are committed, for lag tools only";
+        kafka_queue_bytes = kafka_queue_bytes, Kind::Size { min: 1 << 20, max: 2 << 30 }, LIVE, "Memory that librdkafka may fill with records read ahead";
+    }
+    "Pipeline" {
+        workers = workers, count(1, 256), FLOW, "Dataflow threads";
+        instance_id = instance_id, Kind::Text, RUN, "Name of this instance; by default the host name";
+        clock = clock, Kind::Choice(&["wall", "log"]), RUN, "What drives timers once everything is read: the wall clock, or the log's own times (backfills)";
+        epoch_interval = epoch_interval, Kind::Duration { min: 10, max: 3_600 * SECOND }, LIVE, "Length of an epoch: how often results are committed and published";
+        epoch_records = epoch_records, count(1, MANY), REPLAY, "Length of an epoch in a replay, in records";
+        max_epochs_in_flight = max_epochs_in_flight, count(1, 1_000), FLOW, "Epochs that may be read ahead of the last committed one; then the source waits";
+        catch_up_timeout = catch_up_timeout, duration(0), LIVE, "/readyz stops waiting for the catch-up at the start after this";
+        max_commit_age = max_commit_age, duration(SECOND), LIVE, "/readyz fails when the last commit is older than this";
+    }
+    "Rules" {
+        late_grace = dataflow.late_grace_ms, duration(0), FLOW, "How much later than its time an event may be read and still count as punctual";
+        dedup_window = dataflow.dedup_window_ms, duration(0), FLOW, "How long ended attempts, runs and delivery ids are remembered, so that a redelivery moves nothing";
+        max_skew = dataflow.max_skew_ms, duration(0), LIVE, "How far an event's time may lie ahead of its record's timestamp before it is clamped";
+        job_ttl = dataflow.job_ttl_ms, duration(SECOND), FLOW, "A dispatched job without a sign of life for this long is lost";
+        queue_ttl = dataflow.queue_ttl_ms, duration(SECOND), FLOW, "A queued job or run without a sign of life for this long is lost";
+        agent_ttl = dataflow.agent_ttl_ms, duration(SECOND), FLOW, "An agent stays online this long after its last sign of life";
+    }
+    "Series" {
+        duration_buckets = dataflow.duration_buckets_ms, Kind::Durations, FLOW, "Bucket bounds of gocdnext_job_duration_seconds and gocdnext_run_duration_seconds";
+        queue_buckets = dataflow.queue_buckets_ms, Kind::Durations, FLOW, "Bucket bounds of gocdnext_job_queue_seconds";
+        webhook_providers = dataflow.webhook_providers, Kind::Names, FLOW, "Values of the label provider; anything else is `other`";
+        webhook_outcomes = dataflow.webhook_outcomes, Kind::Names, FLOW, "Values of the label outcome; anything else is `other`";
+        max_projects = dataflow.limits.max_projects, count(1, MANY), FLOW, "Projects with series of their own; the rest go to `_other`";
+        max_pipelines = dataflow.limits.max_pipelines, count(1, MANY), FLOW, "Pipelines with series of their own, in all; the rest go to `_other`";
+        max_pipelines_per_project = dataflow.limits.max_pipelines_per_project, count(1, MANY), FLOW, "Pipelines of one project with series of their own; the rest go to its `_other`";
+    }
+    "Limits" {
+        max_open_jobs = dataflow.limits.max_open_jobs, count(1, MANY), FLOW, "Job attempts tracked at once";
+        max_open_runs = dataflow.limits.max_open_runs, count(1, MANY), FLOW, "Runs tracked at once";
+        max_jobs_per_run = dataflow.limits.max_jobs_per_run, count(1, MANY), FLOW, "Job attempts of one run";
+        max_remembered_ids = dataflow.limits.max_remembered_ids, count(1, 10 * MANY), FLOW, "Ended attempts, runs and delivery ids remembered for `dedup_window`";
+        max_agents = dataflow.limits.max_agents, count(1, MANY), FLOW, "Agents tracked at once";
+        max_names = dataflow.limits.max_names, count(1, MANY), FLOW, "Distinct names of pipelines and jobs kept";
+        max_event_bytes = dataflow.limits.max_event_bytes, Kind::Size { min: 1 << 10, max: 256 << 20 }, FLOW | CHECK, "A larger event is rejected";
+        max_event_depth = dataflow.limits.max_event_depth, count(4, 100), FLOW | CHECK, "An event nested deeper is rejected";
+    }
+    "HTTP" {
+        listen = listen, Kind::Address, LIVE, "Where /metrics, /healthz, /readyz and /api are served";
+        http_max_connections = http_max_connections, count(1, 65_536), LIVE, "Requests served at once; more are answered 503";
+        http_max_request_bytes = http_max_request_bytes, Kind::Size { min: 1 << 10, max: 16 << 20 }, LIVE, "A larger request body is refused";
+        http_timeout = http_timeout, Kind::Duration { min: 100, max: 3_600 * SECOND }, LIVE, "A request that takes longer is ended";
+        force_text_format = force_text_format, Kind::Flag, LIVE, "Serve the text format even to a client that asks for OpenMetrics";
+    }
+    "Logs" {
+        log_level = log_level, Kind::LogFilter, FLOW, "What is logged: a level, or target=level for parts of it";
+        log_burst = log_burst, count(1, 1_000_000), FLOW, "Lines of one kind of warning written in a minute; the rest are counted";
+        job_results = dataflow.job_results, Kind::Flag, LIVE, "Log a line `agent job result` for each finished job";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::settings::{Limits, Settings};
+
+    /// A field that is missing here does not compile: give it a row in [`SETTINGS`] first.
+    #[test]
+    fn every_field_has_a_row() {
+        let Config {
+            brokers: _,
+            topic: _,
+            dead_letter_topic: _,
+            group_id: _,
+            kafka: _, // open-ended: librdkafka's own names
+            kafka_queue_bytes: _,
+            listen: _,
+            instance_id: _,
+            workers: _,
+            clock: _,
+            epoch_interval: _,
+            epoch_records: _,
+            max_epochs_in_flight: _,
+            catch_up_timeout: _,
+            max_commit_age: _,
+            http_max_connections: _,
+            http_max_request_bytes: _,
+            http_timeout: _,
+            force_text_format: _,
+            log_level: _,
+            log_burst: _,
+            dataflow,
+        } = Config::default();
+        let Settings {
+            late_grace_ms: _,
+            dedup_window_ms: _,
+            max_skew_ms: _,
+            job_ttl_ms: _,
+            queue_ttl_ms: _,
+            agent_ttl_ms: _,
+            duration_buckets_ms: _,
+            queue_buckets_ms: _,
+            webhook_providers: _,
+            webhook_outcomes: _,
+            job_results: _,
+            limits,
+        } = dataflow;
+        let Limits {
+            max_open_jobs: _,
+            max_open_runs: _,
+            max_jobs_per_run: _,
+            max_remembered_ids: _,
+            max_agents: _,
+            max_names: _,
+            max_event_bytes: _,
+            max_event_depth: _,
+            max_projects: _,
+            max_pipelines: _,
+            max_pipelines_per_project: _,
+        } = limits;
+        assert_eq!(SETTINGS.len(), 20 + 11 + 11, "rows");
+    }
+
+    #[test]
+    fn each_row_sets_the_field_it_reads_and_takes_its_own_default() {
+        for setting in SETTINGS.iter().filter(|setting| setting.name != "instance_id") {
+            let mut config = Config::default();
+            let default = (setting.get)(&config);
+            let shown = super::super::value::Raw::Text(setting.kind.show(&default));
+            assert_eq!(setting.kind.read(&shown), Ok(default.clone()), "{}", setting.name);
+            assert!((setting.set)(&mut config, &default), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_keep_clear_of_the_flags_of_the_verbs() {
+        for (at, setting) in SETTINGS.iter().enumerate() {
+            assert!(SETTINGS[..at].iter().all(|other| other.name != setting.name), "{}", setting.name);
+            assert!(!setting.help.ends_with('.'), "{}", setting.name);
+        }
+    }
+}
