@@ -1,1 +1,254 @@
-//! stub
+//! What is remembered of things that are over (I1): a fingerprint, a few bits and a horizon, 16 bytes each.
+//!
+//! Open addressing in 256 small tables that grow by a sixth, so that memory follows the number of entries closely
+//! (about 20 bytes an entry; a standard map needs 40). An entry counts until stream time has passed its horizon by
+//! the window, to the second; it is swept out some time after that. Bounded (I6): beyond the bound the entries with
+//! the oldest horizons of a table are forgotten early, and that is counted.
+
+use crate::time::{Millis, StreamTime};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hasher;
+
+const SHARDS: usize = 256;
+
+/// 128 bits that stand for an id; 88 of them are kept. Fixed keys: the same in every process, for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub u128);
+
+impl Fingerprint {
+    /// The fingerprint of some numbers in a domain (so that a run and an attempt never share one).
+    #[must_use]
+    pub fn of(domain: u8, parts: &[u128]) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0x676f_6364_6e65_7874, 0x666c_6f77_2d76_3031);
+        hasher.write_u8(domain);
+        for part in parts {
+            hasher.write(&part.to_le_bytes());
+        }
+        Self(hasher.finish128().as_u128())
+    }
+}
+
+/// `[bits << 24 .. fingerprint 24 bits, fingerprint, fingerprint, horizon in s]`; horizon 0: vacant.
+type Entry = [u32; 4];
+
+const VACANT: Entry = [0; 4];
+
+#[derive(Debug, Default)]
+struct Shard {
+    entries: Vec<Entry>,
+    len: usize,
+    oldest_s: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Memory {
+    shards: Vec<Shard>,
+    window_ms: Millis,
+    max_in_shard: usize,
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "cutting the fingerprint into words is meant")]
+const fn words(fingerprint: Fingerprint, bits: u8, horizon_s: u32) -> Entry {
+    let f = fingerprint.0;
+    [((bits as u32) << 24) | (f as u32 & 0x00ff_ffff), (f >> 32) as u32, (f >> 64) as u32, horizon_s]
+}
+
+const fn same(a: &Entry, b: &Entry) -> bool {
+    (a[0] ^ b[0]) & 0x00ff_ffff == 0 && a[1] == b[1] && a[2] == b[2]
+}
+
+/// Whole seconds, rounded up, at least 1.
+fn horizon_s(horizon: Millis) -> u32 {
+    let seconds = horizon.div_euclid(1000) + Millis::from(horizon.rem_euclid(1000) > 0);
+    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
+}
+
+impl Memory {
+    /// Remembers at most `max_ids` things, each until `window_ms` after its horizon.
+    #[must_use]
+    pub fn new(window_ms: Millis, max_ids: usize) -> Self {
+        let shards = (0..SHARDS).map(|_| Shard::default()).collect();
+        Self { shards, window_ms, max_in_shard: max_ids.div_ceil(SHARDS).max(1) }
+    }
+
+    /// Entries held, the ones about to be swept included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.len).sum()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bits remembered, unless forgotten at stream time `before`.
+    #[must_use]
+    pub fn get(&self, id: Fingerprint, before: StreamTime) -> Option<u8> {
+        let wanted = words(id, 0, 0);
+        let entry = self.shards[shard_of(&wanted)].find(&wanted)?;
+        (!self.is_over(entry[3], before)).then_some((entry[0] >> 24) as u8)
+    }
+
+    /// Remembers, or replaces the bits of what is remembered (its horizon only grows). Returns how many others had
+    /// to be forgotten early for it.
+    pub fn insert(&mut self, id: Fingerprint, bits: u8, horizon: Millis, before: StreamTime) -> u64 {
+        let new = words(id, bits, horizon_s(horizon));
+        let shard = shard_of(&new);
+        if let Some(known) = self.shards[shard].find_mut(&new) {
+            *known = [new[0], new[1], new[2], new[3].max(known[3])];
+            return 0;
+        }
+        let evicted = self.make_room(shard, before);
+        self.shards[shard].put(new);
+        evicted
+    }
+
+    /// Frees the room of what has long been over. Cheap when there is little to free.
+    pub fn sweep(&mut self, before: StreamTime) {
+        let slack = self.window_ms / 16;
+        for index in 0..SHARDS {
+            let shard = &self.shards[index];
+            if shard.len > 0 && self.is_over(shard.oldest_s, StreamTime(before.0.saturating_sub(slack))) {
+                self.rebuild(index, before, 0);
+            }
+        }
+    }
+
+    fn is_over(&self, horizon_s: u32, before: StreamTime) -> bool {
+        before.is_past(Millis::from(horizon_s).saturating_mul(1000).saturating_add(self.window_ms))
+    }
+
+    fn make_room(&mut self, index: usize, before: StreamTime) -> u64 {
+        let shard = &self.shards[index];
+        if shard.len >= self.max_in_shard {
+            self.rebuild(index, before, 0);
+        } else if (shard.len + 1) * 8 > shard.entries.len() * 7 {
+            self.rebuild(index, before, 1);
+        }
+        let held = self.shards[index].len;
+        if held < self.max_in_shard {
+            return 0;
+        }
+        let excess = (held / 16).max(1);
+        self.shards[index].forget_oldest(excess);
+        excess as u64
+    }
+
+    /// Drops what is over and lays the rest out with room for a third more and `spare`.
+    fn rebuild(&mut self, index: usize, before: StreamTime, spare: usize) {
+        let old = std::mem::take(&mut self.shards[index].entries);
+        let live: Vec<Entry> =
+            old.into_iter().filter(|entry| entry[3] != 0 && !self.is_over(entry[3], before)).collect();
+        self.shards[index] = Shard::of(&live, spare);
+    }
+}
+
+const fn shard_of(entry: &Entry) -> usize {
+    entry[2] as usize % SHARDS
+}
+
+impl Shard {
+    fn of(live: &[Entry], spare: usize) -> Self {
+        let capacity = (live.len() + spare) * 4 / 3 + 2;
+        let mut shard = Self { entries: vec![VACANT; capacity], len: 0, oldest_s: u32::MAX };
+        for entry in live {
+            shard.put(*entry);
+        }
+        shard
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let vacant = self.probe(&entry).find(|index| self.entries[*index][3] == 0);
+        if let Some(index) = vacant {
+            self.entries[index] = entry;
+            self.oldest_s = if self.len == 0 { entry[3] } else { self.oldest_s.min(entry[3]) };
+            self.len += 1;
+        }
+    }
+
+    fn find(&self, wanted: &Entry) -> Option<&Entry> {
+        let here = |index: usize| &self.entries[index];
+        self.probe(wanted).map(here).take_while(|entry| entry[3] != 0).find(|entry| same(entry, wanted))
+    }
+
+    fn find_mut(&mut self, wanted: &Entry) -> Option<&mut Entry> {
+        let index = self
+            .probe(wanted)
+            .take_while(|index| self.entries[*index][3] != 0)
+            .find(|index| same(&self.entries[*index], wanted))?;
+        Some(&mut self.entries[index])
+    }
+
+    /// Linear probing over the whole table, from a place that the fingerprint gives.
+    fn probe(&self, entry: &Entry) -> impl Iterator<Item = usize> + use<> {
+        let capacity = self.entries.len();
+        #[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below the capacity")]
+        let first = ((u64::from(entry[1]) * capacity as u64) >> 32) as usize;
+        (first..capacity).chain(0..first)
+    }
+
+    fn forget_oldest(&mut self, excess: usize) {
+        let mut live: Vec<Entry> = self.entries.iter().filter(|entry| entry[3] != 0).copied().collect();
+        live.sort_unstable_by_key(|entry| (entry[3], *entry));
+        *self = Self::of(&live[excess.min(live.len())..], 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const NOW: StreamTime = StreamTime(1_000_000);
+
+    fn id(n: u128) -> Fingerprint {
+        Fingerprint::of(1, &[n])
+    }
+
+    #[test]
+    fn what_is_remembered_is_found_until_its_window_has_passed() {
+        let mut memory = Memory::new(5_000, 1_000_000);
+        memory.insert(id(1), 7, 1_001, NOW);
+        assert_eq!(memory.get(id(1), StreamTime(7_000)), Some(7), "horizon 1.001 s counts as 2 s");
+        assert_eq!(memory.get(id(1), StreamTime(7_001)), None);
+        assert_eq!(memory.get(id(2), StreamTime(0)), None);
+    }
+
+    #[test]
+    fn it_agrees_with_a_map_through_growth_and_sweeps() {
+        let mut memory = Memory::new(10_000, 1_000_000);
+        let mut model = BTreeMap::new();
+        for n in 0..50_000_u128 {
+            let horizon = Millis::try_from(n).unwrap();
+            let bits = u8::try_from(n % 200).unwrap();
+            memory.insert(id(n), bits, horizon, StreamTime(horizon));
+            model.insert(n, (bits, horizon_s(horizon)));
+            memory.sweep(StreamTime(horizon));
+        }
+        let now = StreamTime(49_999);
+        for (n, (bits, horizon)) in &model {
+            let over = now.is_past(Millis::from(*horizon) * 1000 + 10_000);
+            assert_eq!(memory.get(id(*n), now), (!over).then_some(*bits), "id {n}");
+        }
+        assert!(memory.len() < 13_000, "swept: {} held", memory.len());
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_are_forgotten_and_counted() {
+        let mut memory = Memory::new(1_000_000, 256 * 16);
+        let evicted: u64 = (1..=100_000_u128).map(|n| memory.insert(id(n), 0, 1_000, NOW)).sum();
+        assert!(memory.len() <= 256 * 16);
+        assert_eq!(memory.len() as u64 + evicted, 100_000);
+    }
+
+    #[test]
+    fn an_insert_of_the_known_replaces_bits_and_only_raises_the_horizon() {
+        let mut memory = Memory::new(0, 100);
+        memory.insert(id(1), 1, 9_000, NOW);
+        memory.insert(id(1), 2, 4_000, NOW);
+        assert_eq!(memory.get(id(1), StreamTime(9_000)), Some(2));
+        assert_eq!(memory.len(), 1);
+    }
+}

@@ -1,0 +1,174 @@
+//! The agent machine: who has a live session. docs/rules.md, "Agents".
+
+use super::{Close, Closed, Machine};
+use crate::{
+    event::{AgentEvent, Id, Kind},
+    series::{Limit, Quality},
+    settings::Settings,
+    time::{Millis, StreamTime},
+};
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// One agent: its latest sign of life, and its latest goodbye; `Millis::MIN`: none.
+#[derive(Clone, Copy, Debug)]
+struct Agent {
+    up: Millis,
+    down: Millis,
+    shown: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct AgentsMachine {
+    settings: Arc<Settings>,
+    max_agents: usize,
+    agents: HashMap<Id, Agent>,
+    touched: Vec<Id>,
+    /// No agent's state changes by time before this; a lower bound.
+    due: Millis,
+    before: StreamTime,
+    perhaps_late: Vec<AgentEvent>,
+    quality: Quality,
+}
+
+impl AgentsMachine {
+    /// The machine of one of `workers` workers.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>, workers: usize) -> Self {
+        let max_agents = settings.limits.max_agents.div_ceil(workers);
+        Self {
+            settings,
+            max_agents,
+            agents: HashMap::new(),
+            touched: vec![],
+            due: Millis::MAX,
+            before: StreamTime::UNKNOWN,
+            perhaps_late: vec![],
+            quality: Quality::default(),
+        }
+    }
+
+    /// Merges an event into an agent that is known or may become so. False: it is late unless another makes it known.
+    fn merge(&mut self, event: &AgentEvent) -> bool {
+        if !self.agents.contains_key(&event.agent) {
+            if self.before.is_past(event.time.saturating_add(self.settings.dedup_window_ms)) {
+                return false;
+            }
+            if self.agents.len() >= self.max_agents {
+                self.quality.over(Limit::Agents);
+                return true;
+            }
+        }
+        let unknown = Agent { up: Millis::MIN, down: Millis::MIN, shown: false };
+        let agent = self.agents.entry(event.agent).or_insert(unknown);
+        let latest = if event.kind == Kind::AgentDisconnected { &mut agent.down } else { &mut agent.up };
+        self.quality.duplicates += u64::from(*latest == event.time);
+        *latest = event.time.max(*latest);
+        self.touched.push(event.agent);
+        true
+    }
+
+    /// Shows what is the case at `now`; the next time at which that may change.
+    fn update(&mut self, id: Id, now: StreamTime, closed: &mut Closed) -> Millis {
+        let Some(agent) = self.agents.get_mut(&id) else { return Millis::MAX };
+        let expires = agent.up.saturating_add(self.settings.agent_ttl_ms);
+        let online = agent.up > agent.down && !now.is_past(expires);
+        closed.deltas.agents_online += i64::from(online) - i64::from(agent.shown);
+        agent.shown = online;
+        if online {
+            return expires;
+        }
+        let forget = agent.up.max(agent.down).saturating_add(self.settings.dedup_window_ms);
+        if now.is_past(forget) {
+            self.agents.remove(&id);
+            return Millis::MAX;
+        }
+        forget
+    }
+}
+
+impl Machine for AgentsMachine {
+    type Event = AgentEvent;
+
+    fn apply(&mut self, event: &AgentEvent) {
+        if !self.merge(event) {
+            self.perhaps_late.push(*event);
+        }
+    }
+
+    fn close(&mut self, at: Close, closed: &mut Closed) {
+        for event in std::mem::take(&mut self.perhaps_late) {
+            let late = !self.merge(&event);
+            self.quality.late += u64::from(late);
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        closed.touched += touched.len() as u64;
+        if at.now.is_past(self.due) {
+            self.due = Millis::MAX;
+            touched = self.agents.keys().copied().collect();
+        }
+        for id in touched {
+            let due = self.update(id, at.now, closed);
+            self.due = self.due.min(due);
+        }
+        closed.deltas.quality.merge(&std::mem::take(&mut self.quality));
+        self.before = at.now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> AgentsMachine {
+        AgentsMachine::new(Arc::new(Settings::default()), 1)
+    }
+
+    fn event(kind: Kind, time: Millis) -> AgentEvent {
+        AgentEvent { kind, time, agent: 1 }
+    }
+
+    fn close(machine: &mut AgentsMachine, now: Millis) -> (i64, Quality) {
+        let mut closed = Closed::new(&machine.settings);
+        machine.close(Close { now: StreamTime(now), last: false }, &mut closed);
+        (closed.deltas.agents_online, closed.deltas.quality)
+    }
+
+    #[test]
+    fn an_agent_is_online_until_its_time_to_live_has_passed_and_comes_back_with_a_heartbeat() {
+        let mut machine = machine();
+        machine.apply(&event(Kind::AgentConnected, 1_000));
+        assert_eq!(close(&mut machine, 91_000).0, 1, "strictly after the deadline");
+        assert_eq!(close(&mut machine, 91_001).0, -1);
+        machine.apply(&event(Kind::AgentHeartbeat, 95_000));
+        assert_eq!(close(&mut machine, 100_000).0, 1);
+        machine.apply(&event(Kind::AgentDisconnected, 95_000));
+        assert_eq!(close(&mut machine, 100_001).0, -1);
+    }
+
+    #[test]
+    fn order_within_and_between_epochs_is_nothing() {
+        let mut machine = machine();
+        machine.apply(&event(Kind::AgentDisconnected, 5_000));
+        machine.apply(&event(Kind::AgentConnected, 1_000));
+        assert_eq!(close(&mut machine, 6_000).0, 0);
+        machine.apply(&event(Kind::AgentHeartbeat, 4_000));
+        assert_eq!(close(&mut machine, 6_001).0, 0);
+    }
+
+    #[test]
+    fn old_signs_of_unknown_agents_are_late_and_agents_are_bounded() {
+        let settings = Settings::default();
+        let limits = crate::settings::Limits { max_agents: 1, ..settings.limits.clone() };
+        let window = settings.dedup_window_ms;
+        let mut machine = AgentsMachine::new(Arc::new(Settings { limits, ..settings }), 1);
+        close(&mut machine, window + 10);
+        machine.apply(&event(Kind::AgentHeartbeat, 9));
+        assert_eq!(close(&mut machine, window + 11).1.late, 1);
+        machine.apply(&event(Kind::AgentHeartbeat, window));
+        machine.apply(&AgentEvent { agent: 2, ..event(Kind::AgentHeartbeat, window) });
+        let (online, quality) = close(&mut machine, window + 12);
+        assert_eq!((online, quality.over_limit[Limit::Agents as usize]), (1, 1));
+    }
+}

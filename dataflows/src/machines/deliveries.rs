@@ -1,0 +1,142 @@
+//! The delivery machine: what counts once however often it is delivered. docs/rules.md, "Deliveries".
+
+use super::{Close, Closed, Machine, domain};
+use crate::{
+    event::{Delivery, DeliveryEvent},
+    memory::{Fingerprint, Memory},
+    series::{Deltas, Limit, Quality},
+    settings::Settings,
+    time::{Millis, StreamTime},
+};
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Debug)]
+pub struct DeliveriesMachine {
+    window_ms: Millis,
+    /// New in the open epoch: of those that share a key the smallest (time, labels).
+    new: HashMap<u128, (Millis, Delivery)>,
+    memory: Memory,
+    before: StreamTime,
+    quality: Quality,
+}
+
+impl DeliveriesMachine {
+    /// The machine of one of `workers` workers.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "the machines are all made alike")]
+    pub fn new(settings: Arc<Settings>, workers: usize) -> Self {
+        let max_ids = settings.limits.max_remembered_ids.div_ceil(workers);
+        Self {
+            window_ms: settings.dedup_window_ms,
+            new: HashMap::new(),
+            memory: Memory::new(settings.dedup_window_ms, max_ids),
+            before: StreamTime::UNKNOWN,
+            quality: Quality::default(),
+        }
+    }
+
+    /// Things remembered.
+    #[must_use]
+    pub fn remembered(&self) -> usize {
+        self.memory.len()
+    }
+
+    fn count(what: Delivery, deltas: &mut Deltas) {
+        match what {
+            Delivery::Archived(result) => deltas.archives[result as usize] += 1,
+            Delivery::PartitionDropped => deltas.partitions_dropped += 1,
+            Delivery::Webhook { provider, outcome } => {
+                deltas.webhooks[usize::from(provider)][usize::from(outcome)] += 1;
+            }
+        }
+    }
+}
+
+fn print(key: u128) -> Fingerprint {
+    Fingerprint::of(domain::DELIVERY, &[key])
+}
+
+impl Machine for DeliveriesMachine {
+    type Event = DeliveryEvent;
+
+    fn apply(&mut self, event: &DeliveryEvent) {
+        let seen = (event.time, event.what);
+        if let Some(first) = self.new.get_mut(&event.key) {
+            self.quality.duplicates += 1;
+            *first = seen.min(*first);
+        } else if self.memory.get(print(event.key), self.before).is_some() {
+            self.quality.duplicates += 1;
+        } else {
+            self.new.insert(event.key, seen);
+        }
+    }
+
+    fn close(&mut self, at: Close, closed: &mut Closed) {
+        closed.touched += self.new.len() as u64;
+        for (key, (time, what)) in self.new.drain() {
+            if self.before.is_past(time.saturating_add(self.window_ms)) {
+                self.quality.late += 1;
+                continue;
+            }
+            Self::count(what, &mut closed.deltas);
+            let evicted = self.memory.insert(print(key), 0, time.max(at.now.0), at.now);
+            self.quality.over_limit[Limit::RememberedIds as usize] += evicted;
+        }
+        closed.deltas.quality.merge(&std::mem::take(&mut self.quality));
+        self.memory.sweep(at.now);
+        self.before = at.now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::ArchiveResult;
+
+    const HOUR: Millis = 3_600_000;
+
+    fn event(key: u128, time: Millis, what: Delivery) -> DeliveryEvent {
+        DeliveryEvent { time, key, what }
+    }
+
+    fn close(machine: &mut DeliveriesMachine, now: Millis) -> Deltas {
+        let mut closed = Closed::new(&Settings::default());
+        machine.close(Close { now: StreamTime(now), last: false }, &mut closed);
+        closed.deltas
+    }
+
+    #[test]
+    fn each_delivery_counts_once_within_the_window() {
+        let mut machine = DeliveriesMachine::new(Arc::new(Settings::default()), 1);
+        let failed = Delivery::Archived(ArchiveResult::Failed);
+        for key in [1, 2, 1] {
+            machine.apply(&event(key, 10, failed));
+        }
+        let deltas = close(&mut machine, HOUR);
+        assert_eq!((deltas.archives, deltas.quality.duplicates), ([0, 2, 0, 0], 1));
+        machine.apply(&event(1, 10, failed));
+        assert_eq!(close(&mut machine, 100 * HOUR).archives, [0; 4]);
+        machine.apply(&event(3, 10, Delivery::PartitionDropped));
+        let deltas = close(&mut machine, 101 * HOUR);
+        assert_eq!((deltas.partitions_dropped, deltas.quality.late), (0, 1));
+    }
+
+    #[test]
+    fn of_two_that_share_a_key_the_smaller_counts_whatever_the_order() {
+        for swap in [false, true] {
+            let mut machine = DeliveriesMachine::new(Arc::new(Settings::default()), 1);
+            let mut both = [
+                event(1, 10, Delivery::Webhook { provider: 0, outcome: 1 }),
+                event(1, 9, Delivery::Webhook { provider: 1, outcome: 0 }),
+            ];
+            if swap {
+                both.reverse();
+            }
+            both.iter().for_each(|event| machine.apply(event));
+            let deltas = close(&mut machine, 0);
+            assert_eq!((deltas.webhooks[1][0], deltas.webhooks[0][1]), (1, 0));
+        }
+    }
+}
