@@ -4,6 +4,7 @@
 //! [`Feed::EpochEnd`], in the same order; a batch belongs to the epoch that is open on its channel.
 
 use crate::time::{Epoch, Millis, NextOffset};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Number of a source partition: a Kafka partition, or a file by its place on the command line.
@@ -56,7 +57,7 @@ pub struct KafkaRecord {
 }
 
 /// The end of an epoch, with what the sequencer needs to know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EpochEnd {
     pub epoch: Epoch,
     /// The epoch that opens now; larger than `epoch`.
@@ -70,7 +71,7 @@ pub struct EpochEnd {
 }
 
 /// How far one partition has been read at the end of an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionProgress {
     pub partition: Partition,
     pub next_offset: NextOffset,
@@ -78,7 +79,7 @@ pub struct PartitionProgress {
 }
 
 /// Whether a partition has been read to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CatchUp {
     /// There is more to read.
     Behind,
@@ -89,7 +90,7 @@ pub enum CatchUp {
 }
 
 /// A record that could not be read, for the dead-letter topic or file (I5).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     pub partition: Partition,
     /// Kafka offset, or line number.
@@ -104,7 +105,7 @@ pub struct DeadLetter {
 }
 
 /// Why a record was rejected; the closed list of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Reason {
     /// Longer than `max_event_bytes`.

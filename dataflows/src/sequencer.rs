@@ -8,6 +8,7 @@ use crate::{
     feed::{CatchUp, EpochEnd, Partition},
     time::{Millis, StreamTime},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What stream time follows once everything is read.
@@ -20,7 +21,7 @@ pub enum Clock {
 }
 
 /// The largest time seen in each partition, as decode reports it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Maxima(pub BTreeMap<Partition, Millis>);
 
 impl Maxima {

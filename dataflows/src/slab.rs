@@ -6,6 +6,7 @@
 //! chunks whose bound has passed, which also makes the bound exact again. Bounds may be too low, never too high.
 
 use crate::time::{Millis, NEVER};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// Entries a chunk.
 pub const CHUNK: usize = 256;
@@ -140,6 +141,13 @@ impl ChunkBounds {
     pub fn lowest(&self) -> Option<(usize, Millis)> {
         let lowest = self.0.iter().copied().enumerate().min_by_key(|(_, bound)| *bound);
         lowest.filter(|(_, bound)| *bound != NEVER)
+    }
+
+    /// The chunks that have a bound, the lowest first.
+    #[must_use]
+    pub fn by_bound(&self) -> BinaryHeap<Reverse<(Millis, usize)>> {
+        let bounds = self.0.iter().enumerate().filter(|(_, bound)| **bound != NEVER);
+        bounds.map(|(chunk, bound)| Reverse((*bound, chunk))).collect()
     }
 
     /// The chunks whose bound lies before `now`; each is reset, for the caller to lower again while scanning it.

@@ -16,6 +16,8 @@ pub use deliveries::DeliveriesMachine;
 pub use run::Run;
 pub use runs::RunsMachine;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{graph::JobResult, series::Deltas, settings::Settings, time::StreamTime};
 
 /// A state machine as the driver sees it.
@@ -30,7 +32,7 @@ pub trait Machine {
 }
 
 /// When an epoch closes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Close {
     pub now: StreamTime,
     /// The log ends here: report what is still open.
@@ -38,7 +40,7 @@ pub struct Close {
 }
 
 /// What an epoch moved.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Closed {
     pub deltas: Deltas,
     pub results: Vec<JobResult>,

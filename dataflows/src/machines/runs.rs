@@ -20,7 +20,7 @@ use crate::{
     time::{Millis, NEVER, StreamTime},
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use std::{hash::BuildHasher, sync::Arc};
+use std::{cmp::Reverse, hash::BuildHasher, sync::Arc};
 
 /// See the module.
 #[derive(Debug)]
@@ -620,17 +620,30 @@ impl RunsMachine {
         }
     }
 
-    /// The oldest job that an agent could take: the lowest bound, made exact until it is.
+    /// The oldest job that an agent could take. The bounds may be too low: the lowest is made exact until it is.
     fn oldest_dispatchable(&mut self) -> Option<Millis> {
-        loop {
-            let (chunk, bound) = self.dispatchable.lowest()?;
-            let shown = self.attempts.chunk(chunk).filter(|(_, attempt)| attempt.has(done::DISPATCHABLE));
-            let oldest = shown.map(|(_, attempt)| attempt.dispatchable_since()).min().unwrap_or(NEVER);
+        let (mut chunk, mut bound) = self.dispatchable.lowest()?;
+        if self.oldest_in(chunk) == bound {
+            return Some(bound);
+        }
+        let mut by_bound = self.dispatchable.by_bound();
+        while let Some(lowest) = by_bound.pop() {
+            (bound, chunk) = lowest.0;
+            let oldest = self.oldest_in(chunk);
             if oldest == bound {
                 return Some(bound);
             }
             self.dispatchable.set(chunk, oldest);
+            if oldest != NEVER {
+                by_bound.push(Reverse((oldest, chunk)));
+            }
         }
+        None
+    }
+
+    fn oldest_in(&self, chunk: usize) -> Millis {
+        let shown = self.attempts.chunk(chunk).filter(|(_, attempt)| attempt.has(done::DISPATCHABLE));
+        shown.map(|(_, attempt)| attempt.dispatchable_since()).min().unwrap_or(NEVER)
     }
 
     fn report_open(&self, closed: &mut Closed) {

@@ -1,0 +1,91 @@
+//! Collect: puts together what all workers and machines say of an epoch, and hands it out whole and in order (I3).
+
+use super::{EpochOutput, sequence::Meta};
+use crate::{feed::DeadLetter, machines::Closed};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc::Sender},
+};
+use timely::dataflow::{
+    StreamVec,
+    channels::pact::Exchange,
+    operators::{Concatenate, Operator, vec::Map},
+};
+
+/// A contribution to an epoch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Part {
+    Closed(Closed),
+    DeadLetter(DeadLetter),
+    Meta(Meta),
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    closed: Option<Closed>,
+    dead_letters: Vec<DeadLetter>,
+    meta: Option<Meta>,
+}
+
+pub(super) fn collect<'scope>(
+    closed: Vec<StreamVec<'scope, u64, Closed>>,
+    meta: StreamVec<'scope, u64, Meta>,
+    dead_letters: StreamVec<'scope, u64, DeadLetter>,
+    output: Sender<EpochOutput>,
+) {
+    let scope = meta.scope();
+    let mut parts: Vec<StreamVec<'scope, u64, Part>> =
+        closed.into_iter().map(|stream| stream.map(Part::Closed)).collect();
+    parts.push(meta.map(Part::Meta));
+    parts.push(dead_letters.map(Part::DeadLetter));
+    let mut open: BTreeMap<u64, Open> = BTreeMap::new();
+    scope.concatenate(parts).sink(Exchange::new(|_: &Part| 0), "collect", move |(input, frontier)| {
+        input.for_each(|capability, data| {
+            if let Some(epoch) = capability.least().copied() {
+                let open = open.entry(epoch).or_default();
+                data.drain(..).for_each(|part| open.add(part));
+            }
+        });
+        while let Some(entry) = open.first_entry().filter(|entry| !frontier.less_equal(entry.key())) {
+            if let Some(whole) = entry.remove().finish() {
+                // nobody listens any more: the service is ending
+                let _ = output.send(whole);
+            }
+        }
+    });
+}
+
+impl Open {
+    fn add(&mut self, part: Part) {
+        match part {
+            Part::Meta(meta) => self.meta = Some(meta),
+            Part::DeadLetter(letter) => self.dead_letters.push(letter),
+            Part::Closed(closed) => match &mut self.closed {
+                None => self.closed = Some(closed),
+                Some(sum) => {
+                    sum.deltas.merge(&closed.deltas);
+                    sum.results.extend(closed.results);
+                    sum.touched += closed.touched;
+                }
+            },
+        }
+    }
+
+    /// `None` for an epoch that the feeder broke off: nothing of it may be shown.
+    fn finish(self) -> Option<EpochOutput> {
+        let (meta, mut closed) = (self.meta?, self.closed?);
+        closed.deltas.quality.merge(&meta.quality);
+        let mut dead_letters = self.dead_letters;
+        dead_letters.sort_by_key(|letter| (letter.partition, letter.offset));
+        Some(EpochOutput {
+            end: Arc::new(meta.end),
+            stream_time: meta.stream_time,
+            deltas: closed.deltas,
+            results: closed.results,
+            dead_letters,
+            records: meta.records,
+            touched: closed.touched,
+        })
+    }
+}
