@@ -1,1 +1,56 @@
-//! Stub.
+//! The one place that knows every part: sources, dataflow, sinks, HTTP. The verbs of the command line end here.
+
+use crate::config::Config;
+use std::path::PathBuf;
+
+/// Why `run` or `demo` ended; decides the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Exit code 1.
+    #[error(transparent)]
+    Runtime(#[from] anyhow::Error),
+    /// A setting that only its user can judge, as one that librdkafka does not know. Exit code 2.
+    #[error(transparent)]
+    Settings(anyhow::Error),
+    /// State or offsets do not fit this start. Exit code 4.
+    #[error(transparent)]
+    Refused(anyhow::Error),
+    /// Another instance has taken over. Exit code 5.
+    #[error("another instance has taken over")]
+    Fenced,
+}
+
+/// What a replayed file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputFormat {
+    /// One CloudEvent in JSON a line.
+    Events,
+    /// A job log in CSV.
+    JobLog,
+}
+
+/// What `replay` was told beside the settings.
+#[derive(Clone, Debug)]
+pub struct ReplayOptions {
+    /// `-`: standard input.
+    pub files: Vec<PathBuf>,
+    pub format: InputFormat,
+    /// Unix ms to which the times of a job log are relative.
+    pub time_origin: Option<i64>,
+    /// Where the final exposition goes; `-`: standard output.
+    pub metrics_out: Option<PathBuf>,
+    /// Where rejected records go.
+    pub dead_letters: Option<PathBuf>,
+    /// Log a line for each finished job.
+    pub log_jobs: bool,
+}
+
+/// Kafka to `/metrics`, until SIGTERM.
+pub fn run(_config: Config) -> Result<(), RunError> {
+    Err(anyhow::anyhow!("`run` is not part of this build").into())
+}
+
+/// Files to the final exposition and a summary.
+pub fn replay(_config: Config, _options: &ReplayOptions) -> anyhow::Result<()> {
+    anyhow::bail!("`replay` is not part of this build")
+}
