@@ -1,15 +1,20 @@
 //! The one place that knows every part: sources, dataflow, sinks, HTTP. The verbs of the command line end here.
 
+mod replay;
+
+pub use replay::replay;
+
 use crate::config::Config;
 use std::path::PathBuf;
 
-/// Why `run` or `demo` ended; decides the exit code.
+/// Why `run`, `demo` or `replay` ended; decides the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Exit code 1.
     #[error(transparent)]
     Runtime(#[from] anyhow::Error),
-    /// A setting that only its user can judge, as one that librdkafka does not know. Exit code 2.
+    /// A setting or argument that is wrong though well-formed: one that librdkafka does not know, a file that is not
+    /// there. Exit code 2.
     #[error(transparent)]
     Settings(anyhow::Error),
     /// State or offsets do not fit this start. Exit code 4.
@@ -48,9 +53,4 @@ pub struct ReplayOptions {
 /// Kafka to `/metrics`, until SIGTERM.
 pub fn run(_config: Config) -> Result<(), RunError> {
     Err(anyhow::anyhow!("`run` is not part of this build").into())
-}
-
-/// Files to the final exposition and a summary.
-pub fn replay(_config: Config, _options: &ReplayOptions) -> anyhow::Result<()> {
-    anyhow::bail!("`replay` is not part of this build")
 }
