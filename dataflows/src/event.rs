@@ -48,7 +48,7 @@ impl Kind {
         Self::WebhookReceived,
     ];
 
-    /// The CloudEvents `type` without its prefix `io.gocdnext.`; also the value of the label `type`.
+    /// The `CloudEvents` attribute `type` without its prefix `io.gocdnext.`; also the value of the label `type`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

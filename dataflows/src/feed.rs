@@ -114,7 +114,7 @@ pub enum Reason {
     TooDeep,
     /// Not JSON (bad UTF-8 included).
     NotJson,
-    /// Not a CloudEvent 1.0: no `specversion`, `id`, `source`, `type` or `time`, or an unreadable one.
+    /// Not a `CloudEvents` 1.0 event: no `specversion`, `id`, `source`, `type` or `time`, or an unreadable one.
     NotCloudEvent,
     /// A required field of `data` is absent.
     MissingField,

@@ -55,7 +55,7 @@ const fn words(fingerprint: Fingerprint, bits: u8, horizon_s: u32) -> Entry {
 }
 
 const fn same(a: &Entry, b: &Entry) -> bool {
-    (a[0] ^ b[0]) & 0x00ff_ffff == 0 && a[1] == b[1] && a[2] == b[2]
+    a[0] << 8 == b[0] << 8 && a[1] == b[1] && a[2] == b[2]
 }
 
 /// Whole seconds, rounded up, at least 1.
@@ -184,7 +184,6 @@ impl Shard {
     /// Linear probing over the whole table, from a place that the fingerprint gives.
     fn probe(&self, entry: &Entry) -> impl Iterator<Item = usize> + use<> {
         let capacity = self.entries.len();
-        #[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below the capacity")]
         let first = ((u64::from(entry[1]) * capacity as u64) >> 32) as usize;
         (first..capacity).chain(0..first)
     }

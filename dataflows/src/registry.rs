@@ -9,7 +9,10 @@ use crate::{
     settings::{Limits, Settings},
     time::{Epoch, StreamTime},
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The label values of one admitted series; `None` is shown as `_other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +52,7 @@ pub struct Registry {
     limits: Limits,
     current: Snapshot,
     pipelines_by_project: BTreeMap<Id, usize>,
-    admitted: BTreeMap<Pair, ()>,
+    admitted: BTreeSet<Pair>,
 }
 
 impl Registry {
@@ -68,7 +71,7 @@ impl Registry {
             limits: settings.limits.clone(),
             current,
             pipelines_by_project: BTreeMap::new(),
-            admitted: BTreeMap::new(),
+            admitted: BTreeSet::new(),
         }
     }
 
@@ -90,12 +93,12 @@ impl Registry {
     }
 
     fn admit_all<'a>(&mut self, pairs: impl Iterator<Item = &'a Pair>) {
-        let mut new: Vec<Pair> = pairs.filter(|pair| !self.admitted.contains_key(pair)).copied().collect();
+        let mut new: Vec<Pair> = pairs.filter(|pair| !self.admitted.contains(pair)).copied().collect();
         new.sort_unstable();
         new.dedup();
         for pair in new {
             if self.admit(pair) {
-                self.admitted.insert(pair, ());
+                self.admitted.insert(pair);
             }
         }
     }
@@ -120,7 +123,7 @@ impl Registry {
 
     fn labels(&self, pair: Pair) -> PairLabels {
         let known_project = self.pipelines_by_project.contains_key(&pair.project);
-        let named = self.admitted.contains_key(&pair);
+        let named = self.admitted.contains(&pair);
         PairLabels { project: known_project.then_some(pair.project), pipeline: named.then_some(pair.pipeline) }
     }
 
@@ -142,7 +145,7 @@ impl Registry {
         for (pair, seen) in announced {
             let known = self.current.pipelines.get(pair);
             let renamed = known.is_none_or(|known| known.slug != seen.slug && seen > known);
-            if self.admitted.contains_key(pair) && renamed {
+            if self.admitted.contains(pair) && renamed {
                 Arc::make_mut(&mut self.current.pipelines).insert(*pair, *seen);
             }
         }

@@ -16,9 +16,9 @@ use timely::dataflow::{
 /// A contribution to an epoch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Part {
-    Closed(Closed),
+    Closed(Box<Closed>),
     DeadLetter(DeadLetter),
-    Meta(Meta),
+    Meta(Box<Meta>),
 }
 
 #[derive(Debug, Default)]
@@ -36,8 +36,8 @@ pub(super) fn collect<'scope>(
 ) {
     let scope = meta.scope();
     let mut parts: Vec<StreamVec<'scope, u64, Part>> =
-        closed.into_iter().map(|stream| stream.map(Part::Closed)).collect();
-    parts.push(meta.map(Part::Meta));
+        closed.into_iter().map(|stream| stream.map(|closed| Part::Closed(Box::new(closed)))).collect();
+    parts.push(meta.map(|meta| Part::Meta(Box::new(meta))));
     parts.push(dead_letters.map(Part::DeadLetter));
     let mut open: BTreeMap<u64, Open> = BTreeMap::new();
     scope.concatenate(parts).sink(Exchange::new(|_: &Part| 0), "collect", move |(input, frontier)| {
@@ -59,10 +59,10 @@ pub(super) fn collect<'scope>(
 impl Open {
     fn add(&mut self, part: Part) {
         match part {
-            Part::Meta(meta) => self.meta = Some(meta),
+            Part::Meta(meta) => self.meta = Some(*meta),
             Part::DeadLetter(letter) => self.dead_letters.push(letter),
             Part::Closed(closed) => match &mut self.closed {
-                None => self.closed = Some(closed),
+                None => self.closed = Some(*closed),
                 Some(sum) => {
                     sum.deltas.merge(&closed.deltas);
                     sum.results.extend(closed.results);

@@ -46,22 +46,22 @@ pub(super) fn decode<'scope>(
     let mut observed = OutputBuilder::<_, Vecs<Observed>>::from(observed);
     let mut decoder = Decoder::new(settings, names);
     builder.build(move |_| {
-        let mut decoded = Decoded::default();
+        let mut out = Decoded::default();
         move |_| {
             let (mut runs, mut agents, mut deliveries) = (runs.activate(), agents.activate(), deliveries.activate());
             let (mut dead_letters, mut observed) = (dead_letters.activate(), observed.activate());
             input.for_each(|capability, batches| {
                 for batch in batches.drain(..) {
-                    decoder.decode(&batch, &mut decoded);
+                    decoder.decode(&batch, &mut out);
                 }
-                runs.session(&capability).give_container(&mut decoded.runs);
-                decoded.runs.clear();
-                agents.session(&capability).give_iterator(decoded.agents.drain(..));
-                deliveries.session(&capability).give_iterator(decoded.deliveries.drain(..));
-                dead_letters.session(&capability).give_iterator(decoded.dead_letters.drain(..));
-                let maxima = std::mem::take(&mut decoded.maxima);
-                let quality = std::mem::take(&mut decoded.quality);
-                let records = std::mem::take(&mut decoded.records);
+                runs.session(&capability).give_container(&mut out.runs);
+                out.runs.clear();
+                agents.session(&capability).give_iterator(out.agents.drain(..));
+                deliveries.session(&capability).give_iterator(out.deliveries.drain(..));
+                dead_letters.session(&capability).give_iterator(out.dead_letters.drain(..));
+                let maxima = std::mem::take(&mut out.maxima);
+                let quality = std::mem::take(&mut out.quality);
+                let records = std::mem::take(&mut out.records);
                 observed.session(&capability).give(Observed { maxima, quality, records });
             });
         }

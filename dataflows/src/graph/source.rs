@@ -32,7 +32,7 @@ pub(super) struct Source<'scope> {
     pub waker: SyncActivator,
 }
 
-pub(super) fn source<'scope>(scope: Scope<'scope, u64>, feeds: Receiver<Feed>, first_epoch: Epoch) -> Source<'scope> {
+pub(super) fn source(scope: Scope<'_, u64>, feeds: Receiver<Feed>, first_epoch: Epoch) -> Source<'_> {
     let mut builder = OperatorBuilder::new("source".to_owned(), scope);
     let address = builder.operator_info().address;
     let (batches, batches_stream) = builder.new_output();

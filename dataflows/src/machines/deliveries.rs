@@ -134,7 +134,9 @@ mod tests {
             if swap {
                 both.reverse();
             }
-            both.iter().for_each(|event| machine.apply(event));
+            for event in &both {
+                machine.apply(event);
+            }
             let deltas = close(&mut machine, 0);
             assert_eq!((deltas.webhooks[1][0], deltas.webhooks[0][1]), (1, 0));
         }

@@ -10,8 +10,18 @@ use crate::{
     time::{Millis, NEVER, SKEW_TOLERANCE_MS, StreamTime},
 };
 
+/// A duration that is taken once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    NotYet,
+    /// Its time is up, and there is none.
+    Nothing,
+    Span(Millis),
+}
+
 /// The facts of one run that is kept in full.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four marks that do not depend on each other")]
 pub struct Run {
     pub id: Id,
     pub pair: Pair,
@@ -111,18 +121,20 @@ impl Run {
         self.queued.saturating_add(settings.queue_ttl_ms + settings.late_grace_ms)
     }
 
-    /// Its duration if it can be taken: `Some(None)` when there is none to take.
-    pub(super) fn duration(&self, settings: &Settings, now: StreamTime) -> Option<Option<Millis>> {
+    /// Its duration, if it can be taken.
+    pub(super) fn duration(&self, settings: &Settings, now: StreamTime) -> Taken {
         if self.finished == NEVER {
-            return None;
+            return Taken::NotYet;
         }
         let in_order = self.queued <= self.started && self.started <= self.finished;
         if in_order {
-            return Some(Some(self.finished - self.started));
+            return Taken::Span(self.finished - self.started);
+        }
+        if !now.is_past(self.duration_deadline(settings)) {
+            return Taken::NotYet;
         }
         let usable = self.started <= self.finished.saturating_add(SKEW_TOLERANCE_MS);
-        let sample = usable.then(|| (self.finished - self.started).max(0));
-        now.is_past(self.duration_deadline(settings)).then_some(sample)
+        if usable { Taken::Span((self.finished - self.started).max(0)) } else { Taken::Nothing }
     }
 
     fn duration_deadline(&self, settings: &Settings) -> Millis {

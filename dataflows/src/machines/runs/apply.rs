@@ -1,0 +1,173 @@
+//! What an event does: merge into what is kept, or be a duplicate, a conflict or late.
+
+use super::{RunsMachine, attempt_print, is_evidence, run_print};
+use crate::{
+    event::{Kind, RunEvent},
+    machines::{
+        attempt::{Applied, End, done},
+        run::{self, retired},
+    },
+    series::{Announcement, Pair},
+    slab::{NO_SLOT, Slot},
+    time::Millis,
+};
+
+impl RunsMachine {
+    pub(super) fn note(&mut self, applied: Applied) {
+        match applied {
+            Applied::New => {}
+            Applied::Duplicate => self.quality.duplicates += 1,
+            Applied::Conflict => self.quality.conflicts += 1,
+        }
+    }
+
+    pub(super) fn apply_run(&mut self, event: &RunEvent, retry: bool) {
+        let slot = match self.find_run(event.run) {
+            Some(slot) => slot,
+            None => match self.memory.get(run_print(event.run), self.before) {
+                Some(bits) if run::agrees(bits, event) => return self.note(Applied::Duplicate),
+                Some(_) => return self.note(Applied::Conflict),
+                None if self.is_late(event.time) => return self.late(event, retry),
+                None => match self.keep_run(event) {
+                    Some(slot) => slot,
+                    None => return,
+                },
+            },
+        };
+        self.runs[slot].see(event);
+        if event.kind == Kind::RunQueued {
+            self.announce(event);
+        }
+        let finish_before = self.runs[slot].finished;
+        let applied = self.runs[slot].merge(event);
+        self.note(applied);
+        self.touch_run(slot);
+        if self.runs[slot].finished != finish_before {
+            self.touch_attempts_of(slot);
+        }
+    }
+
+    pub(super) fn apply_job(&mut self, event: &RunEvent, retry: bool) {
+        let known_run = self.find_run(event.run);
+        let known = known_run.and_then(|run| self.find_attempt(run, event.job, event.attempt));
+        if let Some(slot) = known {
+            return self.apply_kept(slot, event);
+        }
+        if let Some(bits) = self.memory.get(attempt_print(event, event.attempt), self.before) {
+            return self.apply_retired(bits, event);
+        }
+        if self.is_late(event.time) {
+            return self.late(event, retry);
+        }
+        let Some(run) = known_run.or_else(|| self.keep_run(event)) else { return };
+        match self.keep_attempt(run, event.job, event.attempt) {
+            Some(slot) => self.apply_kept(slot, event),
+            None => self.touch_run(run),
+        }
+    }
+
+    pub(super) fn apply_kept(&mut self, slot: Slot, event: &RunEvent) {
+        let run = self.attempts[slot].run;
+        self.runs[run].see(event);
+        self.touch_attempt(slot);
+        let settled = self.attempts[slot].has(done::SETTLED);
+        let applied = match event.kind {
+            Kind::JobFinished | Kind::JobRequeued => self.apply_end(slot, event, settled),
+            _ if settled => self.apply_after_settling(slot, event),
+            _ => self.attempts[slot].merge(event),
+        };
+        self.note(applied);
+        if event.kind == Kind::JobQueued {
+            self.announce(event);
+        }
+        if self.attempts[slot].has_evidence() && !self.runs[run].dispatched {
+            self.runs[run].dispatched = true;
+            self.touch_run(run);
+        }
+    }
+
+    pub(super) fn apply_end(&mut self, slot: Slot, event: &RunEvent, settled: bool) -> Applied {
+        let end = End::of(event);
+        if is_evidence(event) {
+            self.attempts[slot].done |= done::AGENT_AT_END;
+        }
+        if settled {
+            let agree = self.ends.get(&slot).is_some_and(|known| known.outcome == end.outcome);
+            return if agree { Applied::Duplicate } else { Applied::Conflict };
+        }
+        self.attempts[slot].see_names(event);
+        if event.kind == Kind::JobRequeued {
+            self.queue_next(slot, event);
+        }
+        if let Some(known) = self.ends.get_mut(&slot) {
+            return known.merge(end);
+        }
+        self.ends.insert(slot, end);
+        Applied::New
+    }
+
+    /// A settled attempt takes no more facts; only that it was dispatched still counts.
+    pub(super) fn apply_after_settling(&mut self, slot: Slot, event: &RunEvent) -> Applied {
+        let attempt = &mut self.attempts[slot];
+        let known = attempt.has_evidence();
+        if !is_evidence(event) || known {
+            return Applied::Duplicate;
+        }
+        attempt.done |= done::AGENT_AT_END;
+        Applied::New
+    }
+
+    /// The attempt was reclaimed: the next one is queued, even if its own `job.queued` never comes.
+    pub(super) fn queue_next(&mut self, slot: Slot, event: &RunEvent) {
+        let run = self.attempts[slot].run;
+        let number = event.attempt.saturating_add(1);
+        let kept = self.find_attempt(run, event.job, number);
+        if kept.is_none() && self.memory.get(attempt_print(event, number), self.before).is_some() {
+            return;
+        }
+        let Some(next) = kept.or_else(|| self.keep_attempt(run, event.job, number)) else { return };
+        if !self.attempts[next].has(done::SETTLED) {
+            self.attempts[next].see_names(&RunEvent { agent: 0, ..*event });
+            self.attempts[next].merge_reclaimed(event.time);
+            self.touch_attempt(next);
+        }
+    }
+
+    pub(super) fn apply_retired(&mut self, bits: u8, event: &RunEvent) {
+        let ends = matches!(event.kind, Kind::JobFinished | Kind::JobRequeued);
+        let agrees = !ends || retired::agrees(bits, &End::of(event));
+        if is_evidence(event) && !retired::is_dispatched(bits) {
+            let id = attempt_print(event, event.attempt);
+            let pair = Pair { project: event.project, pipeline: event.pipeline };
+            *self.dispatched_after_all.entry(pair).or_default() += 1;
+            self.memory.insert(id, retired::with_dispatch(bits), Millis::MIN, self.before);
+            if agrees {
+                return;
+            }
+        }
+        self.note(if agrees { Applied::Duplicate } else { Applied::Conflict });
+    }
+
+    /// Puts an event off to the end of the epoch, or, then, gives it up.
+    pub(super) fn late(&mut self, event: &RunEvent, retry: bool) {
+        if retry {
+            self.quality.late += 1;
+        } else {
+            self.perhaps_late.push(*event);
+        }
+    }
+
+    pub(super) fn announce(&mut self, event: &RunEvent) {
+        let pair = Pair { project: event.project, pipeline: event.pipeline };
+        let seen = Announcement { time: event.time, slug: event.slug };
+        self.announced.entry(pair).and_modify(|known| *known = seen.max(*known)).or_insert(seen);
+    }
+
+    pub(super) fn touch_attempts_of(&mut self, run: Slot) {
+        let mut slot = self.runs[run].first;
+        while slot != NO_SLOT {
+            self.touch_attempt(slot);
+            slot = self.attempts[slot].next;
+        }
+    }
+}
