@@ -1,0 +1,234 @@
+//! What each event type must have, field by field: the decoder's side of `schemas/`, which says the same.
+//!
+//! `tests/contract.rs` holds the two against each other: a change here without one there fails.
+
+use super::{
+    Verdict,
+    data::{Data, Field},
+    envelope::{Attribute, Envelope},
+    fault::Fault,
+    ids::{Fingerprints, tie, trace_id},
+    scalar::Scalar,
+    time::parse_rfc3339,
+};
+use crate::{
+    event::{AgentEvent, ArchiveResult, Delivery, DeliveryEvent, Event, Kind, RunEvent, Status},
+    feed::Reason,
+    names::{NameCache, NameId},
+    settings::Settings,
+    time::Millis,
+};
+
+/// Prefix of every event type.
+pub const TYPE_PREFIX: &str = "io.gocdnext.";
+
+/// Turns envelopes into events.
+#[derive(Debug)]
+pub(super) struct Contract {
+    names: NameCache,
+    prints: Fingerprints,
+    providers: Vec<String>,
+    outcomes: Vec<String>,
+}
+
+/// An event's place in time and among its like, the same for all types.
+struct Stamp<'e> {
+    kind: Kind,
+    time: Millis,
+    source: &'e str,
+    id: &'e str,
+    trace: u128,
+}
+
+impl Contract {
+    pub(super) fn new(settings: &Settings, names: NameCache) -> Self {
+        let (providers, outcomes) = (settings.webhook_providers.clone(), settings.webhook_outcomes.clone());
+        Self { names, prints: Fingerprints::new(), providers, outcomes }
+    }
+
+    /// Judges an envelope whose time is `time`.
+    pub(super) fn judge<'a>(
+        &mut self,
+        mut envelope: Envelope<'a>,
+        time: Option<Millis>,
+    ) -> Result<Verdict<'a>, Fault> {
+        let version = envelope.get(Attribute::SpecVersion);
+        if version.as_text() != Some("1.0") {
+            return Err(Fault::attribute("specversion", version, "\"1.0\""));
+        }
+        let type_name = name(&envelope, Attribute::Type)?;
+        let (source, id) = (name(&envelope, Attribute::Source)?, name(&envelope, Attribute::Id)?);
+        let Some(kind) = type_name.strip_prefix(TYPE_PREFIX).and_then(Kind::from_name) else {
+            let Scalar::Text(type_name) = envelope.take(Attribute::Type) else {
+                return Ok(Verdict::Ignored("".into()));
+            };
+            return Ok(Verdict::Ignored(type_name));
+        };
+        let Some(time) = time else {
+            let wanted = "an RFC 3339 date-time with offset, as 2026-01-31T09:30:00Z";
+            return Err(Fault::attribute("time", envelope.get(Attribute::Time), wanted));
+        };
+        match envelope.get(Attribute::Data) {
+            Scalar::Object => {}
+            other => return Err(Fault::field("data", other, "an object")),
+        }
+        let trace = envelope.get(Attribute::TraceParent).as_text().map_or(0, trace_id);
+        self.event(&Stamp { kind, time, source, id, trace }, &envelope.data).map(Verdict::Event)
+    }
+
+    fn event(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<Event, Fault> {
+        match stamp.kind {
+            Kind::RunQueued | Kind::RunStarted | Kind::RunFinished => self.run(stamp, data).map(Event::Run),
+            Kind::JobQueued
+            | Kind::JobReady
+            | Kind::JobScheduled
+            | Kind::JobStarted
+            | Kind::JobFinished
+            | Kind::JobRequeued => self.job(stamp, data).map(Event::Run),
+            Kind::AgentConnected | Kind::AgentHeartbeat | Kind::AgentDisconnected => {
+                agent(stamp, data).map(Event::Agent)
+            }
+            Kind::LogArchived => self.archived(stamp, data).map(Event::Delivery),
+            Kind::LogPartitionDropped => self.partition_dropped(stamp, data).map(Event::Delivery),
+            Kind::WebhookReceived => self.webhook(stamp, data).map(Event::Delivery),
+        }
+    }
+
+    fn run(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<RunEvent, Fault> {
+        let finished = stamp.kind == Kind::RunFinished;
+        Ok(RunEvent {
+            kind: stamp.kind,
+            time: stamp.time,
+            tie: tie(self.prints.delivery(stamp.source, stamp.id)),
+            run: data.id(Field::RunId)?,
+            project: data.id(Field::ProjectId)?,
+            pipeline: data.id(Field::PipelineId)?,
+            job: 0,
+            agent: 0,
+            trace: stamp.trace,
+            attempt: 0,
+            slug: self.names.intern(data.name(Field::Pipeline)?),
+            name: NameId::OTHER,
+            status: if finished { status(data.text(Field::Status)?) } else { Status::Unknown },
+            dispatchable: false,
+            exit_code: None,
+        })
+    }
+
+    fn job(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<RunEvent, Fault> {
+        data.optional_text(Field::Stage)?;
+        let mut event = RunEvent {
+            job: data.id(Field::JobId)?,
+            attempt: data.attempt()?,
+            name: self.names.intern(data.name(Field::Job)?),
+            dispatchable: data.boolean(Field::Dispatchable, true)?,
+            ..self.run(stamp, data)?
+        };
+        match stamp.kind {
+            Kind::JobScheduled | Kind::JobStarted => event.agent = data.optional_id(Field::AgentId)?,
+            Kind::JobFinished => {
+                data.optional_text(Field::Error)?;
+                event.agent = data.optional_id(Field::AgentId)?;
+                event.status = status(data.text(Field::Status)?);
+                event.exit_code = data.exit_code()?;
+            }
+            Kind::JobRequeued => data.optional_text(Field::Reason)?,
+            _ => {}
+        }
+        Ok(event)
+    }
+
+    fn archived(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<DeliveryEvent, Fault> {
+        // the ids and the attempt are for the archive ledger; until then they are only held to the contract
+        for field in [Field::RunId, Field::ProjectId, Field::PipelineId, Field::JobId] {
+            data.id(field)?;
+        }
+        data.name(Field::Pipeline)?;
+        data.attempt()?;
+        let result = match data.text(Field::Result)? {
+            "success" => ArchiveResult::Success,
+            "failed" => ArchiveResult::Failed,
+            "skipped" => ArchiveResult::Skipped,
+            _ => ArchiveResult::Other,
+        };
+        Ok(self.delivery(stamp, Delivery::Archived(result)))
+    }
+
+    fn webhook(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<DeliveryEvent, Fault> {
+        let provider = index(&self.providers, data.text(Field::Provider)?);
+        let outcome = index(&self.outcomes, data.text(Field::Outcome)?);
+        Ok(self.delivery(stamp, Delivery::Webhook { provider, outcome }))
+    }
+
+    fn delivery(&mut self, stamp: &Stamp<'_>, what: Delivery) -> DeliveryEvent {
+        DeliveryEvent { time: stamp.time, key: self.prints.delivery(stamp.source, stamp.id), what }
+    }
+
+    fn partition_dropped(&self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<DeliveryEvent, Fault> {
+        data.time(Field::UpperBound)?;
+        let key = self.prints.partition(data.name(Field::Partition)?);
+        Ok(DeliveryEvent { time: stamp.time, key, what: Delivery::PartitionDropped })
+    }
+}
+
+/// When an event happened, where that can be read.
+pub(super) fn event_time(envelope: &Envelope<'_>) -> Option<Millis> {
+    parse_rfc3339(envelope.get(Attribute::Time).as_text()?)
+}
+
+fn agent(stamp: &Stamp<'_>, data: &Data<'_>) -> Result<AgentEvent, Fault> {
+    data.optional_text(Field::Pool)?;
+    Ok(AgentEvent { kind: stamp.kind, time: stamp.time, agent: data.id(Field::AgentId)? })
+}
+
+fn name<'e>(envelope: &'e Envelope<'_>, attribute: Attribute) -> Result<&'e str, Fault> {
+    let found = envelope.get(attribute);
+    let wanted = "a string that is not empty";
+    found.as_name().ok_or_else(|| Fault::attribute(attribute.name(), found, wanted))
+}
+
+fn status(word: &str) -> Status {
+    match word {
+        "success" => Status::Success,
+        "failed" => Status::Failed,
+        "canceled" | "cancelled" => Status::Canceled,
+        "skipped" => Status::Skipped,
+        _ => Status::Unknown,
+    }
+}
+
+/// A label value's place in its list; what is not in it is `other`, one beyond the end.
+fn index(list: &[String], word: &str) -> u16 {
+    let index = list.iter().position(|known| known == word).unwrap_or(list.len());
+    u16::try_from(index).unwrap_or(u16::MAX)
+}
+
+/// A value whose brackets nest deeper than the bound. Most values have too few of them to need a closer look.
+pub(super) fn check_depth(value: &[u8], max_depth: usize) -> Result<(), Fault> {
+    let opening = value.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    if opening <= max_depth || depth(value) <= max_depth {
+        return Ok(());
+    }
+    let detail = format!("nested deeper than max_event_depth, which is {max_depth}");
+    Err(Fault::new(Reason::TooDeep, detail))
+}
+
+/// The deepest nesting of brackets outside of strings.
+fn depth(value: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in value {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
