@@ -15,4 +15,5 @@ pub mod sinks;
 pub mod sources;
 pub mod summary;
 pub mod telemetry;
+pub mod version;
 pub mod wiring;

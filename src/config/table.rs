@@ -10,6 +10,7 @@ use super::{
     value::{Held, Value},
 };
 use dataflows::time::Millis;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 /// The verbs that use a setting, as a set of bits.
 pub mod verbs {
@@ -56,9 +57,12 @@ impl Setting {
         SETTINGS.iter().find(|setting| setting.name == name)
     }
 
+    /// The flag without its dashes in front.
     #[must_use]
-    pub fn flag(&self) -> String {
-        self.name.replace('_', "-")
+    pub fn flag(&self) -> &'static str {
+        static FLAGS: LazyLock<BTreeMap<&str, String>> =
+            LazyLock::new(|| SETTINGS.iter().map(|setting| (setting.name, setting.name.replace('_', "-"))).collect());
+        FLAGS.get(self.name).map_or("", String::as_str)
     }
 
     #[must_use]

@@ -1,0 +1,65 @@
+//! How a verb can fail, as the exit code says it and as people read it.
+
+use crate::{config::fault::ConfigError, wiring::RunError};
+use std::{error::Error, fmt::Write as _};
+
+/// Why the program ends without success.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// clap's own: also `--help` and `--version`, which are no errors.
+    #[error(transparent)]
+    Arguments(#[from] clap::Error),
+    #[error(transparent)]
+    Settings(#[from] ConfigError),
+    /// Arguments that do not fit together.
+    #[error("{0}")]
+    Misuse(String),
+    #[error("{errors} of {events} events are wrong")]
+    CheckFound { errors: u64, events: u64 },
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl Failure {
+    /// The exit code; the list is in `--help`.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Arguments(error) => u8::try_from(error.exit_code()).unwrap_or(2),
+            Self::Settings(_) | Self::Misuse(_) | Self::Run(RunError::Settings(_)) => 2,
+            Self::CheckFound { .. } => 3,
+            Self::Run(RunError::Refused(_)) => 4,
+            Self::Run(RunError::Fenced) => 5,
+            Self::Run(RunError::Runtime(_)) | Self::Other(_) => 1,
+        }
+    }
+
+    /// What goes to standard error: `error: ...` and its causes, never a stack trace.
+    #[must_use]
+    pub fn message(&self) -> String {
+        if let Self::Settings(ConfigError(faults)) = self {
+            return faults.iter().fold(String::new(), |mut text, fault| {
+                let _ = writeln!(text, "error: {fault}");
+                text
+            });
+        }
+        let mut text = format!("error: {self}\n");
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let _ = writeln!(text, "  caused by: {error}");
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Prints it; help and version go to standard output.
+    pub fn print(&self) {
+        if let Self::Arguments(error) = self {
+            let _ = error.print();
+        } else {
+            eprint!("{}", self.message());
+        }
+    }
+}
