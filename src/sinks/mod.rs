@@ -1,1 +1,3 @@
-//! Stub.
+//! Where results leave the process: dead letters to Kafka or to a file.
+
+pub mod dead_letters;

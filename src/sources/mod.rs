@@ -1,1 +1,4 @@
-//! Stub.
+//! Where records come from.
+
+pub mod catch_up;
+pub mod kafka;

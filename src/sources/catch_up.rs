@@ -1,0 +1,1 @@
+//! Whether each partition has been read to its end.
