@@ -1,7 +1,7 @@
 //! A Kafka record: its headers, and the content mode they say (CloudEvents Kafka protocol binding, section 3).
 
 use super::{fault::Fault, scalar::Scalar};
-use crate::feed::{KafkaRecord, Reason};
+use crate::feed::KafkaRecord;
 
 /// A record's parts, borrowed from the batch's arena.
 #[derive(Clone, Copy, Debug)]
@@ -28,14 +28,14 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Headers as [`KafkaRecord`] lays them out; iterates over (name, value).
+/// Headers as [`KafkaRecord`] lays them out; iterates over (name, value). What is cut short ends them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Headers<'a>(&'a [u8]);
 
-impl<'a> Headers<'a> {
+impl Headers<'_> {
     /// A copy for the dead letters.
     pub(super) fn to_vec(self) -> Vec<(String, Vec<u8>)> {
-        self.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect()
+        self.into_iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect()
     }
 
     pub(super) const fn is_empty(self) -> bool {
@@ -43,7 +43,18 @@ impl<'a> Headers<'a> {
     }
 }
 
-impl<'a> Iterator for Headers<'a> {
+impl<'a> IntoIterator for Headers<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = HeaderIter<'a>;
+
+    fn into_iter(self) -> HeaderIter<'a> {
+        HeaderIter(self.0)
+    }
+}
+
+pub(super) struct HeaderIter<'a>(&'a [u8]);
+
+impl<'a> Iterator for HeaderIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -96,8 +107,7 @@ fn media_type(value: &[u8]) -> String {
 #[cold]
 fn wrong_content_type(found: &str) -> Fault {
     let wanted = "application/cloudevents+json, none at all, or `ce_*` headers beside it";
-    let fault = Fault::attribute("content-type", &Scalar::borrowed(found), wanted);
-    Fault { reason: Reason::NotCloudEvent, ..fault }
+    Fault::attribute("content-type", &Scalar::borrowed(found), wanted)
 }
 
 #[cfg(test)]
@@ -134,7 +144,7 @@ mod tests {
     #[test]
     fn headers_cut_short_end_there() {
         for bytes in [&[][..], &[1], &[1, 0], &[1, 0, b'a'], &[1, 0, b'a', 9, 0, 0, 0, b'x'], &[0xff; 7]] {
-            assert_eq!(Headers(bytes).count(), 0, "{bytes:?}");
+            assert_eq!(Headers(bytes).into_iter().count(), 0, "{bytes:?}");
         }
         assert_eq!(Headers(&[1, 0, b'a', 1, 0, 0, 0, b'x', 1]).to_vec(), [("a".to_owned(), b"x".to_vec())]);
     }
