@@ -150,7 +150,7 @@ impl Decoder {
     fn open<'a>(&self, parts: Parts<'a>) -> Result<Envelope<'a>, Fault> {
         let len = parts.value.len();
         if len > self.max_event_bytes {
-            let detail = format!("{len} bytes long; max_event_bytes is {}", self.max_event_bytes);
+            let detail = format!("longer than max_event_bytes, which is {}", self.max_event_bytes);
             return Err(Fault::new(Reason::TooLarge, detail));
         }
         contract::check_depth(parts.value, self.max_event_depth)?;
