@@ -3,7 +3,7 @@
 use super::{Cli, Failure, start};
 use crate::{config::environment::Surroundings, wiring::RunError};
 use clap::CommandFactory;
-use std::{ffi::OsString, io, path::Path};
+use std::{ffi::OsString, fmt::Write as _, io, path::Path};
 
 struct Nothing;
 
@@ -91,7 +91,7 @@ fn wrong_arguments_exit_with_2_and_say_what_to_write() {
         let (code, message) = refused(line);
         assert_eq!(code, 2, "{line}");
         if !line.is_empty() {
-            all.push_str(&format!("$ gocdnext-flow {line}\n{message}\n"));
+            let _ = writeln!(all, "$ gocdnext-flow {line}\n{message}");
         }
     }
     insta::assert_snapshot!("wrong_arguments", all);

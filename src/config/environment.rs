@@ -3,7 +3,7 @@
 use super::{
     fault::Origin,
     read::Given,
-    table::{SETTINGS, Setting},
+    table::Setting,
     value::Raw,
 };
 use std::{io, path::Path};
@@ -68,11 +68,6 @@ fn setting_name(variable: &str) -> String {
     }
 }
 
-/// The variable of a setting, for suggestions.
-pub(super) fn variable_names() -> Vec<String> {
-    SETTINGS.iter().map(Setting::variable).collect()
-}
-
 /// Kubernetes puts `NAME_SERVICE_HOST`, `NAME_PORT_8153_TCP_ADDR` and the like into every pod beside a Service; for
 /// a Service called gocdnext-flow they look like settings and are none.
 fn is_service_link(rest: &str) -> bool {
@@ -84,6 +79,7 @@ fn is_service_link(rest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::table::SETTINGS;
 
     fn names(variables: &[&str]) -> Vec<String> {
         let variables = variables.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();

@@ -141,10 +141,10 @@ impl Kind {
             Self::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Self::Choice(words) => Err(found().instead(nearest(text, words.iter().copied()))),
             Self::Count { min, max } => {
-                units::count(text).ok().filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(|| found())
+                units::count(text).ok().filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(found)
             }
             Self::Size { min, max } => {
-                units::size(text).ok().filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(|| found())
+                units::size(text).ok().filter(|n| (min..=max).contains(n)).map(Value::Number).ok_or_else(found)
             }
             Self::Duration { min, max } => match units::duration(text) {
                 Ok(ms) if (min..=max).contains(&ms) => Ok(Value::Duration(ms)),

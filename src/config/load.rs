@@ -107,19 +107,14 @@ fn apply(loaded: &mut Loaded, given: Given) -> Result<(), Fault> {
 
 /// What was perhaps meant is written as the place wants it: variables in capitals, keys with `_`.
 fn unknown(given: &Given) -> Fault {
-    let (called, suggestion) = match &given.origin {
-        Origin::Variable(variable) => {
-            let known = environment::variable_names();
-            ("variable", nearest(variable, known.iter().map(String::as_str)).map(str::to_owned))
-        }
-        _ => {
-            let key = given.name.replace('-', "_");
-            ("setting", nearest(&key, SETTINGS.iter().map(|setting| setting.name)).map(str::to_owned))
-        }
-    };
-    let problem = match &given.origin {
-        Origin::Variable(_) => format!("there is no such {called}"),
-        _ => format!("there is no {called} `{}`", given.name),
+    let (problem, suggestion) = if let Origin::Variable(variable) = &given.origin {
+        let known: Vec<_> = SETTINGS.iter().map(Setting::variable).collect();
+        let suggestion = nearest(variable, known.iter().map(String::as_str)).map(str::to_owned);
+        ("there is no such variable".to_owned(), suggestion)
+    } else {
+        let key = given.name.replace('-', "_");
+        let suggestion = nearest(&key, SETTINGS.iter().map(|setting| setting.name)).map(str::to_owned);
+        (format!("there is no setting `{}`", given.name), suggestion)
     };
     let allowed = Some("the settings that `gocdnext-flow config show` lists".to_owned());
     Fault { origin: given.origin.clone(), problem, allowed, suggestion }

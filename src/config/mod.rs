@@ -79,7 +79,7 @@ impl Default for Config {
             epoch_interval: Duration::from_secs(1),
             epoch_records: 100_000,
             max_epochs_in_flight: 4,
-            catch_up_timeout: Duration::from_secs(600),
+            catch_up_timeout: Duration::from_mins(10),
             max_commit_age: Duration::from_secs(30),
             http_max_connections: 512,
             http_max_request_bytes: 64 << 10,

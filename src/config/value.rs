@@ -23,8 +23,7 @@ impl Raw {
     #[must_use]
     pub fn shown(&self) -> String {
         match self {
-            Self::Text(text) => format!("`{text}`"),
-            Self::Number(text) => format!("`{text}`"),
+            Self::Text(text) | Self::Number(text) => format!("`{text}`"),
             Self::Bool(yes) => format!("`{yes}`"),
             Self::List(items) => format!("[{}]", items.iter().map(Self::shown).collect::<Vec<_>>().join(", ")),
             Self::Other(what) => format!("a {what}"),
