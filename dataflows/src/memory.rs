@@ -1,7 +1,7 @@
 //! What is remembered of things that are over (I1): a fingerprint, a few bits and a horizon, 16 bytes each.
 //!
-//! Open addressing in 256 small tables that grow by a sixth, so that memory follows the number of entries closely
-//! (about 20 bytes an entry; a standard map needs 40). An entry counts until stream time has passed its horizon by
+//! Ordered linear probing in 256 small tables that grow by a fifth, so that memory follows the number of entries closely
+//! (about 22 bytes an entry; a standard map needs 40). An entry counts until stream time has passed its horizon by
 //! the window, to the second; it is swept out some time after that. Bounded (I6): beyond the bound the entries with
 //! the oldest horizons of a table are forgotten early, and that is counted.
 
@@ -18,12 +18,14 @@ pub struct Fingerprint(pub u128);
 impl Fingerprint {
     /// The fingerprint of some numbers in a domain (so that a run and an attempt never share one).
     #[must_use]
-    pub fn of(domain: u8, parts: &[u128]) -> Self {
+    pub fn of<const N: usize>(domain: u8, parts: [u128; N]) -> Self {
         let mut hasher = SipHasher13::new_with_keys(0x676f_6364_6e65_7874, 0x666c_6f77_2d76_3031);
-        hasher.write_u8(domain);
-        for part in parts {
-            hasher.write(&part.to_le_bytes());
+        let mut bytes = [[0; 16]; N];
+        for (bytes, part) in bytes.iter_mut().zip(parts) {
+            *bytes = part.to_le_bytes();
         }
+        hasher.write(bytes.as_flattened());
+        hasher.write_u8(domain);
         Self(hasher.finish128().as_u128())
     }
 }
@@ -35,7 +37,9 @@ const VACANT: Entry = [0; 4];
 
 #[derive(Debug, Default)]
 struct Shard {
+    /// In order of the second word, each at its home or in the run behind it: a search ends early.
     entries: Vec<Entry>,
+    capacity: usize,
     len: usize,
     oldest_s: u32,
 }
@@ -124,7 +128,7 @@ impl Memory {
         let shard = &self.shards[index];
         if shard.len >= self.max_in_shard {
             self.rebuild(index, before, 0);
-        } else if (shard.len + 1) * 8 > shard.entries.len() * 7 {
+        } else if (shard.len + 1) * 5 > shard.capacity * 4 {
             self.rebuild(index, before, 1);
         }
         let held = self.shards[index].len;
@@ -136,7 +140,7 @@ impl Memory {
         excess as u64
     }
 
-    /// Drops what is over and lays the rest out with room for a third more and `spare`.
+    /// Drops what is over and lays the rest out with room for half as many more and `spare`.
     fn rebuild(&mut self, index: usize, before: StreamTime, spare: usize) {
         let old = std::mem::take(&mut self.shards[index].entries);
         let live: Vec<Entry> =
@@ -150,48 +154,81 @@ const fn shard_of(entry: &Entry) -> usize {
 }
 
 impl Shard {
+    /// Lays out entries that are in order, with room for half as many more and `spare`.
     fn of(live: &[Entry], spare: usize) -> Self {
-        let capacity = (live.len() + spare) * 4 / 3 + 2;
-        let mut shard = Self { entries: vec![VACANT; capacity], len: 0, oldest_s: u32::MAX };
+        let capacity = (live.len() + spare) * 3 / 2 + 2;
+        let mut shard = Self { entries: vec![VACANT; capacity], capacity, len: live.len(), oldest_s: u32::MAX };
+        let mut next = 0;
         for entry in live {
-            shard.put(*entry);
+            let index = shard.home(entry).max(next);
+            shard.set(index, *entry);
+            shard.oldest_s = shard.oldest_s.min(entry[3]);
+            next = index + 1;
         }
         shard
     }
 
-    fn put(&mut self, entry: Entry) {
-        let vacant = self.probe(&entry).find(|index| self.entries[*index][3] == 0);
-        if let Some(index) = vacant {
-            self.entries[index] = entry;
-            self.oldest_s = if self.len == 0 { entry[3] } else { self.oldest_s.min(entry[3]) };
-            self.len += 1;
+    /// Where an entry would lie in an empty table: in the order of its second word.
+    #[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below the capacity")]
+    const fn home(&self, entry: &Entry) -> usize {
+        ((entry[1] as u64 * self.capacity as u64) >> 32) as usize
+    }
+
+    /// Stores an entry; the table may grow past its end by the length of its last run.
+    fn set(&mut self, index: usize, entry: Entry) {
+        if index >= self.entries.len() {
+            self.entries.resize(index + 1, VACANT);
         }
+        self.entries[index] = entry;
+    }
+
+    /// The first place from an entry's home that is vacant or holds one not before it.
+    fn seek(&self, entry: &Entry) -> usize {
+        let mut index = self.home(entry);
+        while self.entries.get(index).is_some_and(|other| other[3] != 0 && other[1] < entry[1]) {
+            index += 1;
+        }
+        index
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let mut index = self.seek(&entry);
+        let mut moved = entry;
+        while let Some(other) = self.entries.get_mut(index).filter(|other| other[3] != 0) {
+            moved = std::mem::replace(other, moved);
+            index += 1;
+        }
+        self.set(index, moved);
+        self.oldest_s = if self.len == 0 { entry[3] } else { self.oldest_s.min(entry[3]) };
+        self.len += 1;
+    }
+
+    fn position(&self, wanted: &Entry) -> Option<usize> {
+        let mut index = self.seek(wanted);
+        while let Some(entry) = self.entries.get(index).filter(|entry| entry[3] != 0 && entry[1] == wanted[1]) {
+            if same(entry, wanted) {
+                return Some(index);
+            }
+            index += 1;
+        }
+        None
     }
 
     fn find(&self, wanted: &Entry) -> Option<&Entry> {
-        let here = |index: usize| &self.entries[index];
-        self.probe(wanted).map(here).take_while(|entry| entry[3] != 0).find(|entry| same(entry, wanted))
+        Some(&self.entries[self.position(wanted)?])
     }
 
     fn find_mut(&mut self, wanted: &Entry) -> Option<&mut Entry> {
-        let index = self
-            .probe(wanted)
-            .take_while(|index| self.entries[*index][3] != 0)
-            .find(|index| same(&self.entries[*index], wanted))?;
+        let index = self.position(wanted)?;
         Some(&mut self.entries[index])
-    }
-
-    /// Linear probing over the whole table, from a place that the fingerprint gives.
-    fn probe(&self, entry: &Entry) -> impl Iterator<Item = usize> + use<> {
-        let capacity = self.entries.len();
-        let first = ((u64::from(entry[1]) * capacity as u64) >> 32) as usize;
-        (first..capacity).chain(0..first)
     }
 
     fn forget_oldest(&mut self, excess: usize) {
         let mut live: Vec<Entry> = self.entries.iter().filter(|entry| entry[3] != 0).copied().collect();
         live.sort_unstable_by_key(|entry| (entry[3], *entry));
-        *self = Self::of(&live[excess.min(live.len())..], 1);
+        let mut kept = live.split_off(excess.min(live.len()));
+        kept.sort_unstable_by_key(|entry| entry[1]);
+        *self = Self::of(&kept, 1);
     }
 }
 
@@ -203,7 +240,7 @@ mod tests {
     const NOW: StreamTime = StreamTime(1_000_000);
 
     fn id(n: u128) -> Fingerprint {
-        Fingerprint::of(1, &[n])
+        Fingerprint::of(1, [n])
     }
 
     #[test]

@@ -1,11 +1,6 @@
 //! The process around the settings, behind a trait, so that no test needs a real environment.
 
-use super::{
-    fault::Origin,
-    read::Given,
-    table::Setting,
-    value::Raw,
-};
+use super::{fault::Origin, read::Given, table::Setting, value::Raw};
 use std::{io, path::Path};
 
 /// Variables that start so are settings.

@@ -55,7 +55,7 @@ impl DeliveriesMachine {
 }
 
 fn print(key: u128) -> Fingerprint {
-    Fingerprint::of(domain::DELIVERY, &[key])
+    Fingerprint::of(domain::DELIVERY, [key])
 }
 
 impl Machine for DeliveriesMachine {

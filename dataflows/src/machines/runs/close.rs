@@ -199,7 +199,7 @@ impl RunsMachine {
         let attempt = &self.attempts[slot];
         let end = self.ends.get(&slot);
         let run = self.runs[attempt.run].id;
-        let id = Fingerprint::of(domain::ATTEMPT, &[run, attempt.job, u128::from(attempt.number)]);
+        let id = Fingerprint::of(domain::ATTEMPT, [run, attempt.job, u128::from(attempt.number)]);
         let bits = retired::bits(end, attempt.has(done::DISPATCH));
         let latest = attempt.latest().unwrap_or(Millis::MIN).max(end.map_or(Millis::MIN, |end| end.time));
         self.remember(id, bits, latest, now);

@@ -158,9 +158,9 @@ const fn is_evidence(event: &RunEvent) -> bool {
 }
 
 fn run_print(run: Id) -> Fingerprint {
-    Fingerprint::of(domain::RUN, &[run])
+    Fingerprint::of(domain::RUN, [run])
 }
 
 fn attempt_print(event: &RunEvent, number: u32) -> Fingerprint {
-    Fingerprint::of(domain::ATTEMPT, &[event.run, event.job, u128::from(number)])
+    Fingerprint::of(domain::ATTEMPT, [event.run, event.job, u128::from(number)])
 }
