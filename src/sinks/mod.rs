@@ -1,3 +1,4 @@
 //! Where results leave the process: dead letters to Kafka or to a file.
 
 pub mod dead_letters;
+pub mod events;

@@ -1,0 +1,125 @@
+//! Sends events to a topic, for `generate` and `demo`.
+//!
+//! A full queue makes the sender wait (I6); an event that the broker did not take is an error, never silence.
+
+use rdkafka::{
+    ClientConfig, ClientContext, Message,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::DeliveryResult,
+    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+/// After this long an event that no broker takes has failed.
+const TIMEOUT_MS: u32 = 30_000;
+
+/// Why events could not be sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ProduceError {
+    #[error("librdkafka does not take these settings: {0}")]
+    Settings(KafkaError),
+    #[error("cannot send events to the topic {topic} on {brokers}: {source}; are the brokers up, and does it exist?")]
+    Send { topic: String, brokers: String, source: KafkaError },
+}
+
+/// A producer of one topic.
+pub struct EventProducer {
+    producer: ThreadedProducer<Deliveries>,
+    failure: Failure,
+    brokers: String,
+    topic: String,
+}
+
+/// The first failure to deliver, told by librdkafka's thread.
+type Failure = Arc<Mutex<Option<KafkaError>>>;
+
+struct Deliveries(Failure);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            tracing::debug!(topic = message.topic(), %error, "an event was not taken");
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+        }
+    }
+}
+
+impl EventProducer {
+    /// `settings` are librdkafka's own and override what is set here.
+    ///
+    /// # Errors
+    /// [`ProduceError::Settings`]; an absent broker shows only when events are sent.
+    pub fn new(brokers: &str, topic: &str, settings: &BTreeMap<String, String>) -> Result<Self, ProduceError> {
+        let failure = Failure::default();
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", brokers)
+            .set("linger.ms", "20")
+            .set("message.timeout.ms", TIMEOUT_MS.to_string())
+            .set("enable.idempotence", "true");
+        config.extend(settings.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let producer =
+            config.create_with_context(Deliveries(Arc::clone(&failure))).map_err(ProduceError::Settings)?;
+        Ok(Self { producer, failure, brokers: brokers.to_owned(), topic: topic.to_owned() })
+    }
+
+    /// Queues one event; waits while the queue is full.
+    ///
+    /// # Errors
+    /// [`ProduceError::Send`], also where an earlier event was not taken.
+    pub fn send(&self, key: &[u8], value: &[u8]) -> Result<(), ProduceError> {
+        let mut record = BaseRecord::to(&self.topic).key(key).payload(value);
+        loop {
+            self.check()?;
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err((error, _)) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// Waits until everything was taken.
+    ///
+    /// # Errors
+    /// [`ProduceError::Send`]
+    pub fn finish(&self) -> Result<(), ProduceError> {
+        let timeout = Duration::from_millis(u64::from(TIMEOUT_MS) + 5_000);
+        let flushed = self.producer.flush(timeout);
+        self.check()?;
+        flushed.map_err(|error| self.failed(error))
+    }
+
+    fn check(&self) -> Result<(), ProduceError> {
+        match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(self.failed(error.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&self, source: KafkaError) -> ProduceError {
+        ProduceError::Send { topic: self.topic.clone(), brokers: self.brokers.clone(), source }
+    }
+}
+
+impl fmt::Debug for EventProducer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventProducer")
+            .field("brokers", &self.brokers)
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
