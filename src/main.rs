@@ -4,7 +4,7 @@ use gocdnext_flow::{cli, config::environment::Process};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::start(std::env::args_os(), &Process, &mut std::io::stdout().lock()) {
+    match cli::start(std::env::args_os(), &Process, &mut std::io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print();

@@ -6,29 +6,38 @@ use super::{
     settings::SettingFlags,
 };
 use crate::{
-    config::{environment::Surroundings, table::verbs},
-    demo,
-    fleet::FleetOptions,
+    config::{environment::Surroundings, table::verbs, units},
+    demo::{self, DemoOptions},
+    fleet::{Disorder, NoiseOptions},
 };
 use clap::Args;
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
   gocdnext-flow demo
-  gocdnext-flow demo --listen 127.0.0.1:9000 --rate 2000
-  gocdnext-flow demo --disorder 200 --duplicates 10% --garbage 1%
+  gocdnext-flow demo --listen 127.0.0.1:9000 --speed 60
+  gocdnext-flow demo --disorder 10s --duplicates 10% --garbage 1%
 
 Needs nothing else: the broker is inside. Then look at
   http://localhost:8153/metrics   http://localhost:8153/readyz   http://localhost:8153/api/v1/snapshot
-Ctrl-C ends it.";
+Ctrl-C ends it. Unless told otherwise, 1% of the events come twice, all come up to 2s late, and 0.2%
+of the records are garbage, so that the series that count such things move.";
+
+/// So that every series moves.
+const NOISE: NoiseOptions =
+    NoiseOptions { seed: 0, disorder: Disorder::Time(2_000), duplicates: 0.01, garbage: 0.002 };
 
 /// A made-up CI fleet with its own broker, live at /metrics.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Demo {
-    /// Events a second
-    #[arg(long, value_name = "R", default_value = "100", value_parser = rate)]
-    rate: f64,
+    /// How many times faster than in life jobs run and the day passes
+    #[arg(long, value_name = "TIMES", default_value = "20", value_parser = rate)]
+    speed: f64,
+    /// End by itself after this long, as 90s [default: runs until Ctrl-C]
+    #[arg(long = "for", value_name = "DURATION", value_parser = span)]
+    ends_after: Option<Duration>,
     #[command(flatten)]
     fleet: FleetFlags,
     #[command(flatten)]
@@ -38,8 +47,20 @@ pub struct Demo {
 impl Demo {
     pub fn start(self, around: &dyn Surroundings) -> Result<(), Failure> {
         let config = self.settings.load(around)?.config;
-        let FleetFlags { seed, disorder, duplicates, garbage } = self.fleet;
-        let options = FleetOptions { seed, jobs: None, rate: Some(self.rate), disorder, duplicates, garbage };
+        let options = DemoOptions {
+            seed: self.fleet.seed,
+            speed: self.speed,
+            tenants: self.fleet.tenants,
+            agents: self.fleet.agents,
+            noise: self.fleet.noise(NOISE),
+            ends_after: self.ends_after,
+        };
         Ok(demo::run(config, &options)?)
     }
+}
+
+/// `90s`
+fn span(text: &str) -> Result<Duration, String> {
+    let ms = units::duration(text).map_err(|_| "write a time with its unit, as 90s or 5m".to_owned())?;
+    u64::try_from(ms).map(Duration::from_millis).map_err(|_| "a time cannot be below 0".to_owned())
 }

@@ -7,17 +7,19 @@ use super::{
 };
 use crate::{
     config::{environment::Surroundings, table::verbs},
-    fleet::{FleetOptions, Target, generate},
+    fleet::{DEFAULT_START_MS, FleetOptions, GenerateOptions, NoiseOptions, Target, generate},
 };
 use clap::Args;
-use std::path::PathBuf;
+use std::{io::IsTerminal, path::PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
-  gocdnext-flow generate --jobs 100000 --seed 7 --out fleet.ndjson
+  gocdnext-flow generate --jobs 100000 --seed 7 --out fleet.ndjson.zst
   gocdnext-flow generate --jobs 1000 | gocdnext-flow replay -
   gocdnext-flow generate --jobs 100000 --disorder 5000 --duplicates 10% --garbage 1% --out bad.ndjson
-  gocdnext-flow generate --jobs 100000 --brokers kafka:9092 --rate 500";
+  gocdnext-flow generate --jobs 100000 --brokers kafka:9092 --rate 500
+
+The same flags give the same bytes, on every machine.";
 
 /// Write a made-up fleet's events to a file or into Kafka.
 #[derive(Debug, Args)]
@@ -26,12 +28,15 @@ pub struct Generate {
     /// Jobs to make
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     jobs: u64,
-    /// File to write, `-` for standard output [default: -, unless --brokers is given]
+    /// File to write (compressed if its name ends in .gz or .zst), `-` for standard output [default: -, unless --brokers is given]
     #[arg(long, value_name = "FILE", conflicts_with = "brokers")]
     out: Option<PathBuf>,
-    /// Events a second [default: as fast as they can be written]
+    /// Records a second [default: as fast as they can be written]
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
+    /// Time of the first event, in RFC 3339 or Unix seconds [default: 2025-01-06T00:00:00Z]
+    #[arg(long, value_name = "TIME", value_parser = start_time)]
+    start: Option<i64>,
     #[command(flatten)]
     fleet: FleetFlags,
     #[command(flatten)]
@@ -46,8 +51,30 @@ impl Generate {
             None => Target::File("-".into()),
         };
         let config = self.settings.load(around)?.config;
-        let FleetFlags { seed, disorder, duplicates, garbage } = self.fleet;
-        let options = FleetOptions { seed, jobs: Some(self.jobs), rate: self.rate, disorder, duplicates, garbage };
-        Ok(generate(&config, &options, &target)?)
+        let fleet = FleetOptions {
+            seed: self.fleet.seed,
+            tenants: self.fleet.tenants,
+            agents: self.fleet.agents,
+            start_ms: self.start.unwrap_or(DEFAULT_START_MS),
+            max_jobs: Some(self.jobs),
+            ..FleetOptions::default()
+        };
+        let noise = self.fleet.noise(NoiseOptions::default());
+        let options = GenerateOptions { fleet, noise, target, rate: self.rate };
+        let made = generate(&config, options).map_err(anyhow::Error::from)?;
+        if std::io::stderr().is_terminal() && !made.cut_short {
+            let counts = made.counts;
+            eprintln!(
+                "{} jobs: {} events, {} of them twice, {} records of garbage",
+                made.jobs, counts.events, counts.duplicates, counts.garbage
+            );
+        }
+        Ok(())
     }
+}
+
+/// Years 1970 to 9999: what the fleet lives through must have four digits too.
+fn start_time(text: &str) -> Result<i64, String> {
+    let ms = super::replay::time_origin(text)?;
+    if (0..250_000_000_000_000).contains(&ms) { Ok(ms) } else { Err("write a time from 1970 to 9890".to_owned()) }
 }

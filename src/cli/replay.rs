@@ -76,7 +76,7 @@ impl Replay {
 }
 
 /// In Unix ms.
-fn time_origin(text: &str) -> Result<i64, String> {
+pub(super) fn time_origin(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<i64>() {
         return seconds.checked_mul(1000).ok_or_else(|| "that is too far away".to_owned());
     }

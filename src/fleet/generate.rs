@@ -138,7 +138,8 @@ enum Output {
 
 impl Output {
     fn open(path: &Path) -> io::Result<Self> {
-        let file: Box<dyn Write> = if is_stdout(path) { Box::new(io::stdout()) } else { Box::new(File::create(path)?) };
+        let file: Box<dyn Write> =
+            if is_stdout(path) { Box::new(io::stdout()) } else { Box::new(File::create(path)?) };
         let file = BufWriter::with_capacity(256 << 10, file);
         Ok(match path.extension().and_then(|extension| extension.to_str()) {
             Some("gz") => Self::Gzip(Box::new(GzEncoder::new(file, Compression::default()))),

@@ -137,9 +137,7 @@ impl<I: Iterator<Item = Record>> Noise<I> {
     fn hold(&mut self, mut record: Record) {
         let place = match self.options.disorder {
             Disorder::None => self.index,
-            Disorder::Events(window) => {
-                self.index.saturating_add_unsigned(self.dice.below(window.saturating_add(1)))
-            }
+            Disorder::Events(window) => self.index.saturating_add_unsigned(self.dice.below(window.saturating_add(1))),
             Disorder::Time(window) => {
                 record.time_ms += self.dice.between(0, window.max(0));
                 record.time_ms

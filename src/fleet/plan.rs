@@ -85,8 +85,22 @@ const KINDS: [Kind; 5] = [
 ];
 
 const WORDS: [&str; 16] = [
-    "payments", "checkout", "search", "catalog", "accounts", "billing", "gateway", "mail", "orders", "media",
-    "reports", "shipping", "auth", "pricing", "inventory", "support",
+    "payments",
+    "checkout",
+    "search",
+    "catalog",
+    "accounts",
+    "billing",
+    "gateway",
+    "mail",
+    "orders",
+    "media",
+    "reports",
+    "shipping",
+    "auth",
+    "pricing",
+    "inventory",
+    "support",
 ];
 
 const PROVIDERS: [&str; 4] = ["github", "gitlab", "bitbucket", "gitea"];

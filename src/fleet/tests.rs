@@ -48,7 +48,8 @@ fn events_come_in_order_of_time_with_ids_of_their_own_and_keys() {
 fn it_makes_exactly_the_jobs_that_were_asked_for() {
     for jobs in [1, 7, 1_000] {
         let queued = events(options(jobs));
-        let ids: BTreeSet<_> = queued.iter().map(|(_, event)| text(event, "job_id")).filter(|id| !id.is_empty()).collect();
+        let ids: BTreeSet<_> =
+            queued.iter().map(|(_, event)| text(event, "job_id")).filter(|id| !id.is_empty()).collect();
         assert_eq!(ids.len() as u64, jobs);
     }
 }
@@ -58,7 +59,9 @@ fn all_that_happens_in_life_happens_here() {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for (_, event) in events(options(60_000)) {
         let kind = event["type"].as_str().unwrap().strip_prefix("io.gocdnext.").unwrap().to_owned();
-        for (field, name) in [("status", "status"), ("result", "result"), ("outcome", "outcome"), ("provider", "provider")] {
+        for (field, name) in
+            [("status", "status"), ("result", "result"), ("outcome", "outcome"), ("provider", "provider")]
+        {
             if let Some(value) = event["data"][field].as_str() {
                 *seen.entry(format!("{kind} {name}={value}")).or_default() += 1;
             }
