@@ -1,0 +1,88 @@
+//! The program as a shell sees it: exit codes, what goes to which stream, the real environment.
+
+use std::{
+    fs,
+    process::{Command, Output, Stdio},
+};
+
+fn flow(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
+    command.args(arguments).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GOCDNEXT_FLOW_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The exit code and standard error of a refusal, which leaves standard output empty and shows no stack trace.
+fn refusal(output: &Output) -> (Option<i32>, String) {
+    let error = text(&output.stderr);
+    assert_eq!(text(&output.stdout), "", "{error}");
+    assert!(error.starts_with("error: "), "{error}");
+    assert!(!error.contains("backtrace") && !error.contains("panicked"), "{error}");
+    (output.status.code(), error)
+}
+
+#[test]
+fn help_and_version_go_to_standard_output_and_succeed() {
+    for flag in ["--help", "--version"] {
+        let output = flow(&[flag]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("gocdnext-flow"));
+        assert!(output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn wrong_settings_are_refused_with_2_and_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flow.toml");
+    fs::write(&file, "workers = 2\njob_tll = \"24h\"\n").unwrap();
+    let output = flow(&["config", "show", "--config"])
+        .arg(&file)
+        .env("GOCDNEXT_FLOW_LATE_GRACE", "60")
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    let (code, error) = refusal(&output);
+    assert_eq!(code, Some(2));
+    assert!(error.contains(&format!("{}:2:1: there is no setting `job_tll`", file.display())), "{error}");
+    assert!(error.contains("did you mean `job_ttl`?"), "{error}");
+    assert!(error.contains("GOCDNEXT_FLOW_LATE_GRACE: `late_grace` is wrong: found `60`"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_absent_or_a_directory_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, why) in [(folder.path().join("absent.toml"), "No such file"), (folder.path().to_owned(), "directory")]
+    {
+        let (code, error) = refusal(&flow(&["config", "show", "--config"]).arg(path).output().unwrap());
+        assert_eq!(code, Some(2));
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn secrets_of_the_environment_are_not_shown() {
+    let mut command = flow(&["config", "show"]);
+    let output = command.env("GOCDNEXT_FLOW_KAFKA_SASL_PASSWORD", "hunter2").output().unwrap();
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let row = shown.lines().find(|line| line.starts_with("kafka.sasl.password")).unwrap();
+    assert!(row.contains("***") && row.ends_with("env GOCDNEXT_FLOW_KAFKA_SASL_PASSWORD"), "{row}");
+    assert!(!shown.contains("hunter2"));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = flow(&["config", "show"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
