@@ -82,6 +82,9 @@ fn decimal(number: &str, unit: i64) -> Result<i64, Unreadable> {
     let units = i64::try_from(count(whole)?).map_err(|_| Unreadable::TooLarge)?;
     let mut total = units.checked_mul(unit).ok_or(Unreadable::TooLarge)?;
     if number.contains('.') {
+        if fraction.contains('_') {
+            return Err(Unreadable::Malformed);
+        }
         let digits = i64::try_from(count(fraction)?).map_err(|_| Unreadable::TooLarge)?;
         let scale = u32::try_from(fraction.len()).ok().and_then(|places| 10_i64.checked_pow(places));
         let scaled = digits.checked_mul(unit).ok_or(Unreadable::TooLarge)?;
@@ -137,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "s", "5 parsecs", "-5s", "1m2h", "1s1s", "0.0001s", "1.s", ".5s", "5S"] {
+        for text in ["", "s", "5 parsecs", "-5s", "1m2h", "1s1s", "0.0001s", "1.s", ".5s", "5S", "1._5s", "1.2.3s"] {
             assert_eq!(duration(text), Err(Unreadable::Malformed), "{text}");
         }
         assert_eq!(duration("24"), Err(Unreadable::NoUnit));
@@ -167,6 +170,22 @@ mod tests {
         assert_eq!(show_duration(1_209_600_000), "14d");
         for bytes in [0, 1, 1024, 4097, 64 << 20, 3 << 30] {
             assert_eq!(size(&show_size(bytes)), Ok(bytes));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_duration_and_size_written_reads_back(ms in 0_i64..=i64::MAX, bytes in 0_u64..=(1 << 62)) {
+            proptest::prop_assert_eq!(duration(&show_duration(ms)), Ok(ms));
+            proptest::prop_assert_eq!(size(&show_size(bytes)), Ok(bytes));
+        }
+
+        /// Any text is read or refused; none panics.
+        #[test]
+        fn any_text_is_judged(text in "[0-9._ a-zA-Zµ-]{0,24}") {
+            for read in [duration(&text).ok(), size(&text).ok().and_then(|bytes| i64::try_from(bytes).ok())] {
+                proptest::prop_assert!(read.is_none_or(|number| number >= 0));
+            }
         }
     }
 }
