@@ -1,4 +1,5 @@
 //! Where results leave the process: dead letters to Kafka or to a file.
 
+pub mod dead_letter_file;
 pub mod dead_letters;
 pub mod events;

@@ -3,7 +3,7 @@
 mod replay;
 mod run;
 
-pub use replay::replay;
+pub use replay::{Replayed, read_files, replay};
 pub use run::{run, run_until};
 
 use std::path::PathBuf;

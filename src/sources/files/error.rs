@@ -20,7 +20,9 @@ pub enum SourceError {
          (what can be saved of it: `{rescue} '{file}' | gocdnext-flow replay -`)"
     )]
     Truncated { file: String, kind: &'static str, line: i64, rescue: &'static str },
-    #[error("`{file}` is damaged: its {kind} data cannot be decompressed after line {line} ({error}); fetch it again")]
+    #[error(
+        "`{file}` is damaged: its {kind} data cannot be decompressed after line {line} ({error}); fetch it again"
+    )]
     Corrupt { file: String, kind: &'static str, line: i64, error: io::Error },
     #[error("`{file}` is named as {kind} but does not hold {kind} data; rename it or compress it again")]
     NotCompressed { file: String, kind: &'static str },

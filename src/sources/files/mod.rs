@@ -8,7 +8,7 @@
 
 mod error;
 mod input;
-pub mod job_log;
+mod job_log;
 mod lines;
 
 pub use error::SourceError;

@@ -67,7 +67,8 @@ impl JobLog {
 
 impl Replaying {
     fn new(table: Table) -> Self {
-        let mut waiting: Vec<(Millis, u32)> = (0..).zip(&table.rows).map(|(number, row)| (row.first(), number)).collect();
+        let mut waiting: Vec<(Millis, u32)> =
+            (0..).zip(&table.rows).map(|(number, row)| (row.first(), number)).collect();
         waiting.sort_unstable_by_key(|entry| Reverse(*entry));
         Self { table, waiting, steps: BinaryHeap::new(), writer: Writer::default(), next_line: 1 }
     }
@@ -106,14 +107,4 @@ impl Row {
     fn first(&self) -> Millis {
         [Some(self.submit), self.start, self.end].into_iter().flatten().min().unwrap_or(self.submit)
     }
-}
-
-/// Reads `--time-origin`: RFC 3339, or Unix seconds.
-pub fn parse_time_origin(text: &str) -> Result<Millis, String> {
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Ok(time.as_millisecond());
-    }
-    rows::seconds(text).ok_or_else(|| {
-        format!("`{text}` is neither a time (RFC 3339, as 1996-09-23T12:00:31Z) nor Unix seconds (as 843480031)")
-    })
 }
