@@ -2,6 +2,7 @@
 
 use arc_swap::ArcSwapOption;
 use dataflows::{names::Names, registry::Snapshot};
+use prometheus::{Histogram, HistogramOpts, Registry, process_collector::ProcessCollector};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -21,7 +22,7 @@ pub struct Published {
 }
 
 /// Own health, as exposed under `gocdnext_flow_*`. Times are Unix ms; 0 or `i64::MIN`: none yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OwnHealth {
     pub committed_epoch: AtomicU64,
     pub committed_at_ms: AtomicI64,
@@ -31,8 +32,12 @@ pub struct OwnHealth {
     pub checkpoint_bytes: AtomicU64,
     /// Records behind the end, by partition.
     pub lag: Mutex<BTreeMap<u32, u64>>,
-    /// Commit durations since the last scrape drained them into the histogram, in seconds.
-    pub commit_seconds: Mutex<Vec<f64>>,
+    /// Takes the duration of each commit, in seconds.
+    pub commit_duration: Histogram,
+    /// Takes the duration of each scrape, in seconds.
+    pub scrape_duration: Histogram,
+    /// Both of these, and `process_*`.
+    pub registry: Registry,
     /// The pipeline has ended on purpose or by failure.
     pub stopping: AtomicBool,
 }
@@ -51,8 +56,42 @@ impl Published {
         Arc::new(Self {
             snapshot: ArcSwapOption::empty(),
             names,
-            own: OwnHealth { stream_time_ms: AtomicI64::new(i64::MIN), ..OwnHealth::default() },
+            own: OwnHealth::new(),
             checks: Checks(Mutex::new(BTreeMap::from(waiting))),
         })
+    }
+}
+
+const COMMIT_BUCKETS_SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+impl OwnHealth {
+    fn new() -> Self {
+        let registry = Registry::new();
+        let histogram = |name: &str, help: &str| {
+            let options = HistogramOpts::new(name, help).buckets(COMMIT_BUCKETS_SECONDS.to_vec());
+            let made = Histogram::with_opts(options).and_then(|histogram| {
+                registry.register(Box::new(histogram.clone()))?;
+                Ok(histogram)
+            });
+            made.unwrap_or_else(|error| unreachable!("{name} is a valid name and registered once: {error}"))
+        };
+        let commit_duration = histogram("gocdnext_flow_commit_duration_seconds", "Duration of a commit.");
+        let scrape_duration = histogram("gocdnext_flow_scrape_duration_seconds", "Duration of a scrape.");
+        let process = registry.register(Box::new(ProcessCollector::for_self()));
+        process.unwrap_or_else(|error| unreachable!("the process collector is registered once: {error}"));
+        Self {
+            committed_epoch: AtomicU64::new(0),
+            committed_at_ms: AtomicI64::new(0),
+            stream_time_ms: AtomicI64::new(i64::MIN),
+            epochs_in_flight: AtomicU64::new(0),
+            records: AtomicU64::new(0),
+            checkpoint_bytes: AtomicU64::new(0),
+            lag: Mutex::default(),
+            commit_duration,
+            scrape_duration,
+            registry,
+            stopping: AtomicBool::new(false),
+        }
     }
 }

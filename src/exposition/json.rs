@@ -20,7 +20,7 @@ impl Json {
         json!({ "epoch": epoch, "stream_time": time.map(|time| time.to_string()), "series": self.series })
     }
 
-    fn push(&mut self, family: &Family, labels: &[Label], value: Tree) {
+    fn push(&mut self, family: &Family, labels: &[Label], value: &Tree) {
         let labels: Map<String, Tree> =
             labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         if let Some(Tree::Array(samples)) = self.series.get_mut(family.name) {
@@ -40,13 +40,13 @@ impl Writer for Json {
     }
 
     fn sample(&mut self, family: &Family, labels: &[Label], value: Value) {
-        let value = match value {
+        let value: Tree = match value {
             Value::Count(count) => count.into(),
             Value::Level(level) => level.into(),
             Value::Millis(ms) => in_seconds(ms).into(),
             Value::Float(float) => float.into(),
         };
-        self.push(family, labels, value);
+        self.push(family, labels, &value);
     }
 
     fn histogram(&mut self, family: &Family, labels: &[Label], buckets: &Buckets) {
@@ -58,6 +58,6 @@ impl Writer for Json {
             cumulative.insert(bound, count.into());
         }
         let value = json!({ "buckets": cumulative, "sum": in_seconds(buckets.sum_ms), "count": count });
-        self.push(family, labels, value);
+        self.push(family, labels, &value);
     }
 }
