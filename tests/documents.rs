@@ -12,8 +12,8 @@ fn root() -> &'static Path {
 
 fn documents() -> Vec<PathBuf> {
     let folders = ["", "docs", "docs/adr", "schemas", "examples"];
-    let files = folders.iter().filter_map(|folder| fs::read_dir(root().join(folder)).ok()).flatten();
-    files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
+    let files = folders.iter().filter_map(|folder| fs::read_dir(root().join(folder)).ok()).flatten().flatten();
+    files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
 }
 
 /// The targets of `[text](target)`.

@@ -7,8 +7,8 @@ use super::{
     Config, checks,
     environment::{self, CONFIG_VARIABLE, Surroundings},
     fault::{ConfigError, Fault, Origin},
+    grammar::nearest,
     kafka,
-    kind::nearest,
     read::{self, Given},
     table::{SETTINGS, Setting},
 };

@@ -7,6 +7,7 @@
 mod checks;
 pub mod environment;
 pub mod fault;
+pub mod grammar;
 pub mod kafka;
 pub mod kind;
 pub mod load;
