@@ -86,3 +86,40 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let output = flow(&["config", "show"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
 }
+
+#[test]
+fn files_that_are_absent_or_directories_are_wrong_arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent.ndjson");
+    for verb in ["check", "replay"] {
+        for (path, why) in [(absent.as_path(), "does not exist"), (folder.path(), "is a directory")] {
+            let (code, error) = refusal(&flow(&[verb]).arg(path).output().unwrap());
+            assert_eq!(code, Some(2), "{verb}: {error}");
+            assert!(error.contains(why) && error.contains(path.to_str().unwrap()), "{verb}: {error}");
+        }
+    }
+}
+
+#[test]
+fn check_ends_with_3_when_it_found_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.ndjson");
+    fs::write(&file, "no event\n").unwrap();
+    let output = flow(&["check"]).arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("events.ndjson"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_made_up_fleet_is_what_check_and_replay_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fleet.ndjson");
+    let made = flow(&["generate", "--jobs", "20", "--seed", "7", "--out"]).arg(&file).output().unwrap();
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let checked = flow(&["check"]).arg(&file).output().unwrap();
+    assert!(checked.status.success(), "{}{}", text(&checked.stdout), text(&checked.stderr));
+    let replayed = flow(&["replay"]).arg(&file).output().unwrap();
+    assert!(replayed.status.success(), "{}", text(&replayed.stderr));
+    let ended = text(&replayed.stdout).lines().find(|line| line.starts_with("jobs ended")).map(str::to_owned);
+    assert!(ended.as_deref().is_some_and(|line| line.ends_with(" 20")), "{ended:?}");
+}

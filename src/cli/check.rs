@@ -6,7 +6,10 @@ use crate::{
     config::{environment::Surroundings, table::verbs},
 };
 use clap::Args;
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,10 +33,26 @@ pub struct Check {
 impl Check {
     pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
         let config = self.settings.load(around)?.config;
+        self.files.iter().try_for_each(|file| exists(file))?;
         let checked = check_files(&self.files, &config.dataflow.limits, out)?;
         if checked.errors > 0 {
             return Err(Failure::CheckFound { errors: checked.errors, events: checked.events });
         }
         Ok(())
     }
+}
+
+/// A wrong name is a wrong argument, found before any file is read; what fails later is a failure while running.
+fn exists(file: &Path) -> Result<(), Failure> {
+    let shown = file.display();
+    if file.is_dir() {
+        return Err(Failure::Misuse(format!(
+            "`{shown}` is a directory; name the files in it, as in `{shown}/*.ndjson`"
+        )));
+    }
+    if file == Path::new("-") || file.exists() {
+        return Ok(());
+    }
+    let where_from = "relative names start at the current directory";
+    Err(Failure::Misuse(format!("`{shown}` does not exist; check the name ({where_from})")))
 }
