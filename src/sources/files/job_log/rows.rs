@@ -13,7 +13,7 @@ use std::{
 use uuid::Uuid;
 
 /// Namespace of every id made from a job log (UUIDv5 of the URL namespace and `urn:gocdnext:job-log`).
-pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x0d5c_7f0e_54a5_5a8b_9d0c_2f6a_71c3_be42);
+pub(super) const NAMESPACE: Uuid = Uuid::from_u128(0x9703_3de0_ab98_5f54_b3c6_b8d7_1928_0564);
 
 const COLUMNS: [&str; 8] = ["job_id", "queue", "user", "agent", "submit_s", "start_s", "end_s", "status"];
 
@@ -100,8 +100,8 @@ impl Reader {
                 Err(error) => return Err(self.explain(error, start.line())),
             }
             let end = self.csv.position().byte();
-            let bytes = self.csv.get_mut().take(start.byte(), end);
-            let line = record.position().map_or_else(|| start.line(), csv::Position::line);
+            let (blank_lines, bytes) = self.csv.get_mut().take(start.byte(), end);
+            let line = start.line() + blank_lines;
             if self.places.is_empty() {
                 self.places = self.header(&record)?;
             } else if let Err(detail) = self.row(&record) {
@@ -221,14 +221,19 @@ struct Kept {
 }
 
 impl Kept {
-    /// The bytes from `start` to `end`, without the line's end; what lies before `end` is forgotten.
-    fn take(&mut self, start: u64, end: u64) -> Vec<u8> {
+    /// The bytes from `start` to `end`, without the line's end, and the number of line ends before them; what lies
+    /// before `end` is forgotten.
+    fn take(&mut self, start: u64, end: u64) -> (u64, Vec<u8>) {
         let place = |byte: u64| usize::try_from(byte.saturating_sub(self.base)).unwrap_or(0).min(self.bytes.len());
         let (start, cut) = (place(start), place(end));
-        let bytes = self.bytes[start..cut].trim_ascii().to_vec();
+        let taken = &self.bytes[start..cut];
+        let text = taken.trim_ascii();
+        let before = &taken[..taken.len() - taken.trim_ascii_start().len()];
+        let blank_lines = before.iter().filter(|byte| **byte == b'\n').count();
+        let found = (u64::try_from(blank_lines).unwrap_or(0), text.to_vec());
         self.bytes.drain(..cut);
         self.base = end;
-        bytes
+        found
     }
 }
 
