@@ -1,1 +1,81 @@
-//! Stub.
+//! The sidecar: the published snapshot, own health and readiness over HTTP/1.1.
+//!
+//! What must stay true: it only reads [`Published`] and asks nobody else anything, so it answers while Kafka and the
+//! pipeline are away; every request is bounded in size, time and number (I6); a scrape is one moment (I3), because
+//! it loads the snapshot once.
+
+mod answers;
+mod connections;
+mod health;
+mod listen;
+mod negotiate;
+mod scrape;
+
+pub use connections::serve;
+pub use listen::{BindError, bind};
+
+use crate::{config::Config, published::Published};
+use axum::{Router, middleware, routing::get};
+use dataflows::settings::Settings;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{CompressionLayer, CompressionLevel},
+    limit::RequestBodyLimitLayer,
+};
+
+/// What every handler may see. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct HttpState {
+    published: Arc<Published>,
+    settings: Arc<Settings>,
+    force_text_format: bool,
+    /// One permit for each rendering that is under way.
+    renderers: Arc<Semaphore>,
+    limits: Limits,
+}
+
+/// The bounds of the HTTP side, from the settings.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    connections: usize,
+    request_bytes: usize,
+    timeout: Duration,
+}
+
+impl HttpState {
+    #[must_use]
+    pub fn new(published: Arc<Published>, config: &Config) -> Self {
+        let limits = Limits {
+            connections: config.http_max_connections,
+            request_bytes: config.http_max_request_bytes,
+            timeout: config.http_timeout,
+        };
+        Self {
+            published,
+            settings: Arc::new(config.dataflow.clone()),
+            force_text_format: config.force_text_format,
+            renderers: Arc::new(Semaphore::new(scrape::RENDERERS)),
+            limits,
+        }
+    }
+}
+
+/// Every path, with its limits; needs no server.
+pub fn app(state: HttpState) -> Router {
+    let limits = state.limits;
+    Router::new()
+        .route("/", get(answers::index))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(scrape::metrics))
+        .route("/api/v1/snapshot", get(scrape::snapshot))
+        .fallback(answers::unknown_path)
+        .method_not_allowed_fallback(answers::wrong_method)
+        .with_state(state)
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(middleware::from_fn(move |request, next| answers::within(limits.timeout, request, next)))
+        .layer(RequestBodyLimitLayer::new(limits.request_bytes))
+        .layer(CatchPanicLayer::custom(answers::panicked))
+}

@@ -1,0 +1,145 @@
+//! Connections: how many, how long, and how they end.
+//!
+//! What must stay true (I6): at most `http_max_connections` are served; one that is beyond waits in line, and while
+//! one waits, those before it get no further request on their connection and at most `http_timeout` to finish. So
+//! neither idle, nor slow, nor stuck clients keep `/healthz` from being answered in the end.
+
+use super::{HttpState, Limits, app};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// What requests in flight have to finish once the end was asked for; the whole end takes less than 5 s.
+const END_GRACE: Duration = Duration::from_millis(4_500);
+/// How many timeouts long a connection may live, so that a client that reads forever does end.
+const LIFETIME_IN_TIMEOUTS: u32 = 6;
+/// After an accept that failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+/// The least hyper takes as a buffer.
+const LEAST_HEADER_BYTES: usize = 8_192;
+
+/// Serves until `shutdown` is ready, then lets requests in flight finish for less than 5 s.
+pub async fn serve(
+    listener: TcpListener,
+    state: HttpState,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let mut server = Server::new(state);
+    let mut shutdown = pin!(shutdown);
+    let served = loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break Ok(()),
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => tokio::select! {
+                () = &mut shutdown => break Ok(()),
+                () = server.take(stream) => {}
+            },
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_shortage(&error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                sleep(ACCEPT_PAUSE).await;
+            }
+            Err(error) => break Err(error),
+        }
+    };
+    drop(listener);
+    server.end().await;
+    served
+}
+
+struct Server {
+    app: Router,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    connections: JoinSet<()>,
+    /// Its next value asks the connections that are open by then to end.
+    leave: watch::Sender<()>,
+}
+
+impl Server {
+    fn new(state: HttpState) -> Self {
+        let limits = state.limits;
+        Self {
+            app: app(state),
+            limits,
+            slots: Arc::new(Semaphore::new(limits.connections)),
+            connections: JoinSet::new(),
+            leave: watch::Sender::new(()),
+        }
+    }
+
+    /// Serves one more, as soon as there is a slot.
+    async fn take(&mut self, stream: TcpStream) {
+        if self.slots.available_permits() == 0 {
+            self.leave.send_replace(());
+        }
+        let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
+            return;
+        };
+        while self.connections.try_join_next().is_some() {}
+        let serving = connection(stream, self.app.clone(), self.limits, self.leave.subscribe(), slot);
+        self.connections.spawn(serving);
+    }
+
+    async fn end(mut self) {
+        self.leave.send_replace(());
+        let all_ended = async { while self.connections.join_next().await.is_some() {} };
+        if timeout(END_GRACE, all_ended).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "ended with requests still in flight");
+        }
+    }
+}
+
+/// One connection from its first byte to its last.
+async fn connection(
+    stream: TcpStream,
+    app: Router,
+    limits: Limits,
+    mut leave: watch::Receiver<()>,
+    _slot: OwnedSemaphorePermit,
+) {
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.timeout)
+        .max_buf_size(limits.request_bytes.max(LEAST_HEADER_BYTES))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+    let mut serving = pin!(serving);
+    tokio::select! {
+        ended = serving.as_mut() => return log_end(ended),
+        _ = leave.changed() => {}
+        () = sleep(limits.timeout * LIFETIME_IN_TIMEOUTS) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    if let Ok(ended) = timeout(limits.timeout, serving).await {
+        log_end(ended);
+    }
+}
+
+/// What a client does wrong is its own matter: seen only by who looks for it.
+fn log_end(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Of file descriptors, memory or buffers (`ENFILE`, `EMFILE`, `ENOMEM`, `ENOBUFS`).
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105))
+}

@@ -1,0 +1,65 @@
+//! `/metrics` and `/api/v1/snapshot`: the published snapshot, rendered off the threads that serve connections.
+//!
+//! What must stay true: the rendering and nothing else decides what is shown (I2, I3), and only a few render at once
+//! (I6), also where clients went away: the rendering itself holds its permit.
+
+use super::{HttpState, answers::error, negotiate};
+use crate::exposition::{self, Format};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// How many scrapes are rendered at once; more wait, no longer than `http_timeout`.
+pub const RENDERERS: usize = 4;
+
+/// The series, in the format that `Accept` prefers.
+pub async fn metrics(State(state): State<HttpState>, headers: HeaderMap) -> Response {
+    let format = if state.force_text_format { Format::Text } else { negotiate::format(&headers) };
+    let varies = if state.force_text_format { "accept-encoding" } else { "accept, accept-encoding" };
+    let rendered = off_thread(&state, move |state| {
+        let started = Instant::now();
+        let text = exposition::render(&state.published, &state.settings, format, unix_ms());
+        state.published.own.scrape_duration.observe(started.elapsed().as_secs_f64());
+        text
+    });
+    answer(rendered.await, format.content_type(), varies)
+}
+
+/// The dataflow series as JSON.
+pub async fn snapshot(State(state): State<HttpState>) -> Response {
+    let rendered =
+        off_thread(&state, |state| exposition::snapshot_json(&state.published, &state.settings).to_string());
+    answer(rendered.await, "application/json", "accept-encoding")
+}
+
+fn answer(rendered: Option<String>, content_type: &'static str, varies: &'static str) -> Response {
+    let Some(body) = rendered else {
+        return error(StatusCode::INTERNAL_SERVER_ERROR, "it could not be rendered; the log says more");
+    };
+    let headers = [(header::CONTENT_TYPE, content_type), (header::VARY, varies), (header::CACHE_CONTROL, "no-store")];
+    (headers, body).into_response()
+}
+
+/// Renders on a thread that may be busy; `None` after a defect there.
+async fn off_thread(state: &HttpState, render: impl FnOnce(&HttpState) -> String + Send + 'static) -> Option<String> {
+    let permit = Arc::clone(&state.renderers).acquire_owned().await.ok()?;
+    let state = state.clone();
+    let rendering = tokio::task::spawn_blocking(move || {
+        let text = render(&state);
+        drop(permit);
+        text
+    });
+    rendering.await.inspect_err(|error| tracing::error!(%error, "a scrape failed by a defect")).ok()
+}
+
+/// The wall clock, for ages at the moment of the scrape only.
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
