@@ -7,6 +7,8 @@
 use super::{ReplayOptions, RunError};
 use crate::{
     config::Config,
+    exposition,
+    published::Published,
     sinks::{
         dead_letter_file::DeadLetterFile,
         dead_letters::{Sink, SinkError},
@@ -51,24 +53,59 @@ pub struct Replayed {
 
 /// Reads every file to its end, then writes the final exposition and a summary.
 pub fn replay(config: Config, options: &ReplayOptions) -> Result<(), RunError> {
+    let settings = config.dataflow.clone();
     let to_stdout = options.metrics_out.as_deref() == Some(Path::new("-"));
-    let replayed = read_files(config, options)?;
-    if let Some(path) = &options.metrics_out {
-        let text = String::new();
-        if to_stdout {
-            io::stdout().write_all(text.as_bytes()).context("cannot write the series to standard output")?;
-        } else {
-            std::fs::write(path, text).with_context(|| format!("cannot write the series to `{}`", path.display()))?;
-        }
+    if let Some(path) = options.metrics_out.as_deref().filter(|_| !to_stdout) {
+        check_target(path)?;
     }
+    let replayed = read_files(config, options)?;
     eprint!("{}", replayed.hint);
     let summary = replayed.summary.to_string();
-    if to_stdout {
-        eprint!("{summary}");
-    } else {
-        io::stdout().write_all(summary.as_bytes()).context("cannot write the summary to standard output")?;
+    if let Some(path) = &options.metrics_out {
+        let text = expose(replayed, &settings);
+        if to_stdout {
+            eprint!("{summary}");
+            return print(&text);
+        }
+        std::fs::write(path, text).with_context(|| format!("cannot write the series to `{}`", path.display()))?;
     }
-    Ok(())
+    print(&summary)
+}
+
+/// Better refused now than after an hour of reading.
+fn check_target(path: &Path) -> Result<(), RunError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let problem = if path.is_dir() {
+        "it is a directory"
+    } else if parent.is_some_and(|parent| !parent.is_dir()) {
+        "its directory does not exist"
+    } else {
+        return Ok(());
+    };
+    Err(RunError::Settings(anyhow!("the series cannot be written to `{}`: {problem}", path.display())))
+}
+
+fn print(text: &str) -> Result<(), RunError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // a reader that has seen enough, as `head`
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other.context("cannot write to standard output")?),
+    }
+}
+
+/// What a scrape at the end of the log would have shown.
+fn expose(replayed: Replayed, settings: &Settings) -> String {
+    let Replayed { summary, snapshot, names, .. } = replayed;
+    let published = Published::new(names);
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let own = &published.own;
+    own.committed_epoch.store(snapshot.epoch.0, Ordering::Relaxed);
+    own.committed_at_ms.store(now_ms, Ordering::Relaxed);
+    own.stream_time_ms.store(snapshot.stream_time.0, Ordering::Relaxed);
+    own.records.store(summary.records, Ordering::Relaxed);
+    published.snapshot.store(Some(Arc::new(snapshot)));
+    exposition::render(&published, settings, exposition::Format::Text, now_ms)
 }
 
 /// Reads every file to its end; writes nothing but the dead letters and the job results that were asked for.
