@@ -4,7 +4,7 @@ mod replay;
 mod run;
 
 pub use replay::{Replayed, read_files, replay};
-pub use run::{run, run_until};
+pub use run::{run, run_published, run_until};
 
 use std::path::PathBuf;
 

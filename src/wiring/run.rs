@@ -13,3 +13,12 @@ pub fn run(config: Config) -> Result<(), RunError> {
 pub fn run_until(_config: Config, _shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
     Err(anyhow::anyhow!("`run` is not part of this build").into())
 }
+
+/// As [`run_until`], published where the caller sees it too.
+pub fn run_published(
+    _config: Config,
+    _published: std::sync::Arc<crate::published::Published>,
+    _shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    Err(anyhow::anyhow!("`run` is not part of this build").into())
+}
