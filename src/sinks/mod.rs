@@ -3,3 +3,4 @@
 pub mod dead_letter_file;
 pub mod dead_letters;
 pub mod events;
+pub mod kafka_letters;

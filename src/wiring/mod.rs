@@ -1,10 +1,16 @@
 //! The one place that knows every part: sources, dataflow, sinks, HTTP. The verbs of the command line end here.
 
+mod checks;
+mod gate;
+mod pipeline;
+mod publisher;
 mod replay;
 mod run;
 
+pub use pipeline::Pipeline;
+pub use publisher::ResultLog;
 pub use replay::{Replayed, read_files, replay};
-pub use run::{run, run_published, run_until};
+pub use run::{run, run_until};
 
 use std::path::PathBuf;
 

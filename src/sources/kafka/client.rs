@@ -1,0 +1,124 @@
+//! The librdkafka clients: which settings exactness needs, and what becomes of librdkafka's own messages.
+
+use super::SourceError;
+use crate::config::Config;
+use rdkafka::{
+    ClientConfig, ClientContext,
+    admin::AdminClient,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    consumer::{BaseConsumer, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What librdkafka said last about its connections: the reason shown when Kafka cannot be asked.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<Mutex<Option<String>>>);
+
+impl Health {
+    fn set(&self, reason: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+
+    /// Takes the reason, so that an old one is not shown for a new trouble.
+    #[must_use]
+    pub fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A client that writes nothing by itself: its lines go to the debug log, its troubles to [`Health`], because what
+/// people must know is said once, by the watcher.
+#[derive(Clone, Debug, Default)]
+pub struct Quiet {
+    pub health: Health,
+}
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if matches!(facility, "FAIL" | "ERROR") {
+            self.health.set(message);
+        }
+        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.health.set(reason);
+            tracing::debug!(target: "librdkafka", %error, "{reason}");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// Every client of the source.
+pub(super) struct Clients {
+    pub reader: BaseConsumer<Quiet>,
+    pub watcher: BaseConsumer<Quiet>,
+    pub admin: AdminClient<Quiet>,
+    pub health: Health,
+}
+
+impl Clients {
+    pub fn create(config: &Config) -> Result<Self, SourceError> {
+        let health = Health::default();
+        let quiet = Quiet { health: health.clone() };
+        let consumer = consumer_settings(config);
+        Ok(Self {
+            reader: create(&consumer, quiet.clone())?,
+            watcher: create(&consumer, quiet.clone())?,
+            admin: create(&settings(config), quiet)?,
+            health,
+        })
+    }
+}
+
+fn create<T: FromClientConfigAndContext<Quiet>>(settings: &ClientConfig, context: Quiet) -> Result<T, SourceError> {
+    let refused = |error: KafkaError| match error {
+        KafkaError::ClientConfig(_, what, name, value) => {
+            SourceError::Settings(format!("librdkafka refuses kafka.\"{name}\" = \"{value}\": {what}"))
+        }
+        other => SourceError::Settings(format!("librdkafka refuses its settings: {other}")),
+    };
+    settings.create_with_context(context).map_err(refused)
+}
+
+/// Settings that every client has, the user's own above ours.
+#[must_use]
+pub fn settings(config: &Config) -> ClientConfig {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", &config.brokers);
+    settings.set("client.id", "gocdnext-flow");
+    settings.set("log.connection.close", "false");
+    // an outage must not go on for 10 s after its end
+    settings.set("reconnect.backoff.max.ms", "2000");
+    for (name, value) in &config.kafka {
+        settings.set(name, value);
+    }
+    settings
+}
+
+fn consumer_settings(config: &Config) -> ClientConfig {
+    let mut defaults = settings(config);
+    let mut ours = |name: &str, value: &str| {
+        if !config.kafka.contains_key(name) {
+            defaults.set(name, value);
+        }
+    };
+    // at 1000, the default, a catch-up stalls whenever the queue is full
+    ours("fetch.queue.backoff.ms", "5");
+    // an end that is asked for again is answered after the fetch that is under way
+    ours("fetch.wait.max.ms", "100");
+    ours("allow.auto.create.topics", "false");
+    let kbytes = (config.kafka_queue_bytes >> 10).max(1);
+    ours("queued.max.messages.kbytes", &kbytes.to_string());
+    ours("group.id", &config.group_id);
+    // exactness rests on these: what is seen, and what counts as read (I1, I4)
+    ours("isolation.level", "read_committed");
+    ours("enable.partition.eof", "true");
+    ours("auto.offset.reset", "error");
+    ours("enable.auto.commit", "false");
+    ours("enable.auto.offset.store", "false");
+    defaults
+}

@@ -1,0 +1,239 @@
+//! The reader: polls records, feeds the workers, ends the epochs.
+
+use super::{
+    Offsets, Shared, SourceError,
+    arena::{Arena, Lent, MAX_WAIT},
+    client::Quiet,
+    epoch_at, kafka_partition, partition_number, wall_ms,
+    watch::Observation,
+};
+use crate::{config::Config, sources::catch_up::Tracker};
+use dataflows::{
+    feed::{EpochEnd, Partition},
+    graph::{Feeder, Stopped},
+    time::{Epoch, NextOffset},
+};
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers},
+};
+use std::{
+    sync::{PoisonError, atomic::Ordering, mpsc::Receiver},
+    time::{Duration, Instant},
+};
+
+/// Records polled before the clocks are looked at again.
+const BURST: usize = 2_048;
+/// How often a reader that has no room looks whether it should end.
+const PATIENCE: Duration = Duration::from_millis(50);
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// What is filled while polling; apart from the client, which lends the records.
+struct Intake {
+    tracker: Tracker,
+    arena: Arena,
+    feeder: Feeder,
+}
+
+impl Intake {
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Stopped> {
+        let partition = partition_number(message.partition());
+        self.tracker.record(partition, message.offset());
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        self.arena.push(Lent {
+            partition,
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis(),
+            key: message.key().unwrap_or_default(),
+            headers: headers.map(|header| (header.key, header.value.unwrap_or_default())),
+            value: message.payload().unwrap_or_default(),
+        });
+        if self.arena.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Stopped> {
+        self.arena.take().map_or(Ok(()), |batch| self.feeder.batch(batch))
+    }
+}
+
+/// See the module.
+pub struct Reader {
+    consumer: BaseConsumer<Quiet>,
+    topic: String,
+    interval: Duration,
+    shared: Shared,
+    /// Where partitions are read from; others from their beginning.
+    start: Offsets,
+    observations: Receiver<Observation>,
+    intake: Intake,
+    epoch: Epoch,
+    epoch_due: Instant,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("topic", &self.topic).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    pub(super) fn new(
+        consumer: BaseConsumer<Quiet>,
+        config: &Config,
+        shared: Shared,
+        start: Offsets,
+        feeder: Feeder,
+        first_epoch: Epoch,
+        observations: Receiver<Observation>,
+    ) -> Self {
+        let intake = Intake { tracker: Tracker::default(), arena: Arena::default(), feeder };
+        let (topic, interval) = (config.topic.clone(), config.epoch_interval);
+        let epoch_due = Instant::now() + interval;
+        Self { consumer, topic, interval, shared, start, observations, intake, epoch: first_epoch, epoch_due }
+    }
+
+    /// Reads until stopped. Dropping the reader ends the graph.
+    pub fn run(mut self) -> Result<(), SourceError> {
+        while !self.shared.stop.is_stopped() {
+            self.take_observations()?;
+            if Instant::now() >= self.epoch_due {
+                // without room the open epoch grows longer, and nothing more is polled into it
+                if !self.shared.in_flight.wait_for_room(PATIENCE) {
+                    continue;
+                }
+                self.end_epoch()?;
+            }
+            self.poll()?;
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Result<(), SourceError> {
+        let now = Instant::now();
+        let until_epoch = self.epoch_due.saturating_duration_since(now);
+        let mut wait = self.intake.arena.patience(now).unwrap_or(MAX_WAIT).min(until_epoch);
+        for _ in 0..BURST {
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => self.intake.take(&message)?,
+                Some(Err(error)) => self.fault(&error)?,
+                None => {
+                    self.intake.tracker.drained(Instant::now());
+                    break;
+                }
+            }
+            wait = Duration::ZERO;
+        }
+        if self.intake.arena.patience(Instant::now()) == Some(Duration::ZERO) {
+            self.intake.flush()?;
+        }
+        Ok(())
+    }
+
+    fn end_epoch(&mut self) -> Result<(), SourceError> {
+        self.intake.flush()?;
+        let now = Instant::now();
+        let partitions = self.intake.tracker.progress(now);
+        let wall = self.intake.tracker.wall(now);
+        let wall_now = wall_ms();
+        let interval_ms = u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX);
+        let next_epoch = epoch_at(wall_now, interval_ms, self.epoch);
+        self.shared.in_flight.sent();
+        self.intake.feeder.end(EpochEnd { epoch: self.epoch, next_epoch, partitions, wall, last: false })?;
+        self.epoch = next_epoch;
+        self.epoch_due = now + self.interval;
+        self.show_lag();
+        Ok(())
+    }
+
+    fn show_lag(&self) {
+        let own = &self.shared.published.own;
+        own.epochs_in_flight.store(self.shared.in_flight.count(), Ordering::Relaxed);
+        let mut lag = own.lag.lock().unwrap_or_else(PoisonError::into_inner);
+        lag.extend(self.intake.tracker.lag());
+    }
+
+    fn take_observations(&mut self) -> Result<(), SourceError> {
+        while let Ok(Observation { asked, new, ends }) = self.observations.try_recv() {
+            self.assign(&new, &ends)?;
+            for (partition, end) in ends {
+                self.intake.tracker.listed(partition, end, asked);
+            }
+        }
+        for (partition, next) in self.intake.tracker.probes(Instant::now()) {
+            self.probe(partition, next);
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, new: &Offsets, ends: &Offsets) -> Result<(), SourceError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, beginning) in new {
+            if self.intake.tracker.knows(*partition) {
+                continue;
+            }
+            let next = *self.start.get(partition).unwrap_or(beginning);
+            let end = *ends.get(partition).unwrap_or(&next);
+            self.intake.tracker.assign(*partition, next, end, Instant::now());
+            let added = list.add_partition_offset(&self.topic, kafka_partition(*partition), Offset::Offset(next.0));
+            added.map_err(|error| fatal(&error))?;
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.consumer.incremental_assign(&list).map_err(|error| fatal(&error))
+    }
+
+    /// Makes the client ask again, and so signal the end again. A seek that fails is made again later.
+    fn probe(&self, partition: Partition, next: NextOffset) {
+        let sought =
+            self.consumer.seek(&self.topic, kafka_partition(partition), Offset::Offset(next.0), Duration::ZERO);
+        tracing::debug!(partition, next_offset = next.0, ?sought, "asked for the end of a partition again");
+    }
+
+    fn fault(&mut self, error: &KafkaError) -> Result<(), SourceError> {
+        match error {
+            KafkaError::PartitionEOF(partition) => {
+                self.intake.tracker.end_signalled(partition_number(*partition));
+                Ok(())
+            }
+            KafkaError::MessageConsumption(
+                RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
+            ) => self.out_of_range(),
+            KafkaError::MessageConsumptionFatal(_) => Err(fatal(error)),
+            other => {
+                // the watcher says how Kafka is; librdkafka goes on by itself
+                tracing::debug!(error = %other, "poll");
+                Ok(())
+            }
+        }
+    }
+
+    /// Kafka no longer has the next offset of some partition.
+    fn out_of_range(&mut self) -> Result<(), SourceError> {
+        let mut gone = Vec::new();
+        for progress in self.intake.tracker.progress(Instant::now()) {
+            let (partition, next) = (progress.partition, progress.next_offset);
+            let marks = self.consumer.fetch_watermarks(&self.topic, kafka_partition(partition), ANSWER_WITHIN);
+            if let Ok((low, high)) = marks
+                && !(low..=high).contains(&next.0)
+            {
+                gone.push(format!(
+                    "partition {partition}: next offset {next}, Kafka has {low} to {high}",
+                    next = next.0
+                ));
+            }
+        }
+        Err(SourceError::Offsets(format!(
+            "topic {} no longer has the offsets that come next, so events are lost ({}). Its retention is too short, or \
+             it was made anew. Restart to count from the beginning of what is there",
+            self.topic,
+            if gone.is_empty() { "which ones cannot be asked now".to_owned() } else { gone.join("; ") }
+        )))
+    }
+}
+
+fn fatal(error: &KafkaError) -> SourceError {
+    SourceError::Fatal(format!("the Kafka client has failed: {error}"))
+}

@@ -1,0 +1,157 @@
+//! The live pipeline without HTTP: source, workers and publisher, each on threads of its own.
+//!
+//! No part ends by itself while the pipeline runs: the first that does brings the others down, and its error is the
+//! pipeline's. The demo runs the same pipeline over its own broker.
+
+use super::{
+    RunError,
+    publisher::{Publisher, ResultLog},
+};
+use crate::{
+    config::Config,
+    published::Published,
+    sinks::kafka_letters::KafkaLetters,
+    sources::kafka::{self, Offsets, Shared, SourceError},
+};
+use dataflows::{graph, time::Epoch};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// How long the parts are given to end; a client that waits for an absent broker is left behind.
+const END_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why a part ended.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Sink(#[from] crate::sinks::dead_letters::SinkError),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Fault {
+    /// Whether it only says that another part has failed.
+    const fn is_consequence(&self) -> bool {
+        matches!(self, Self::Source(SourceError::Stopped(_)))
+    }
+}
+
+impl From<Fault> for RunError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Source(error @ SourceError::Settings(_)) => Self::Settings(error.into()),
+            Fault::Source(error @ SourceError::Offsets(_)) => Self::Refused(error.into()),
+            other => Self::Runtime(other.into()),
+        }
+    }
+}
+
+type Ended = (&'static str, Result<(), Fault>);
+
+/// See the module. Dropping it stops the parts without waiting for them.
+#[derive(Debug)]
+pub struct Pipeline {
+    shared: Shared,
+    ended: mpsc::UnboundedReceiver<Ended>,
+}
+
+impl Pipeline {
+    /// Starts all parts. Partitions not in `start` are read from their beginning.
+    pub fn start(
+        config: &Config,
+        published: &Arc<Published>,
+        start: Offsets,
+        results: ResultLog,
+    ) -> Result<Self, RunError> {
+        let shared = Shared::new(Arc::clone(published), config);
+        let first_epoch = opening(config);
+        let running = graph::start(graph::Config {
+            settings: Arc::new(config.dataflow.clone()),
+            workers: config.workers,
+            clock: config.clock,
+            names: published.names.clone(),
+            first_epoch,
+        });
+        let graph::Running { feeder, outputs, workers } = running.map_err(Fault::Other)?;
+        let source = kafka::open(config, &shared, start, feeder, first_epoch).map_err(Fault::Source)?;
+        let letters = KafkaLetters::new(config, Arc::clone(&shared.stop));
+        let letters = letters.map_err(|error| RunError::Settings(error.into()))?;
+        let last = Publisher::new(shared.clone(), &config.dataflow, Box::new(letters), results);
+
+        let (tell, ended) = mpsc::unbounded_channel();
+        let kafka::Source { reader, watcher } = source;
+        spawn("watcher", &tell, move || Ok(watcher.run()?))?;
+        spawn("reader", &tell, move || Ok(reader.run()?))?;
+        spawn("publisher", &tell, move || Ok(last.run(&outputs)?))?;
+        spawn("workers", &tell, move || workers.join().map_err(Fault::Other))?;
+        Ok(Self { shared, ended })
+    }
+
+    /// Waits until a part ends, which none should.
+    pub async fn failed(&mut self) -> RunError {
+        let first = self.ended.recv().await;
+        self.shared.stop.stop();
+        let mut faults: Vec<_> = first.into_iter().chain(self.rest().await).filter_map(fault).collect();
+        faults.sort_by_key(|(_, fault)| fault.is_consequence());
+        match faults.into_iter().next() {
+            Some((_, fault)) => fault.into(),
+            None => RunError::Runtime(anyhow::anyhow!("the pipeline has ended by itself")),
+        }
+    }
+
+    /// Ends all parts.
+    pub async fn stop(mut self) {
+        self.shared.stop.stop();
+        self.rest().await;
+    }
+
+    /// The other parts' ends, as far as they come in time.
+    async fn rest(&mut self) -> Vec<Ended> {
+        let mut ends = Vec::new();
+        let all = async {
+            while let Some(end) = self.ended.recv().await {
+                ends.push(end);
+            }
+        };
+        let _ = tokio::time::timeout(END_WITHIN, all).await;
+        ends
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        self.shared.stop.stop();
+    }
+}
+
+fn fault((part, result): Ended) -> Option<(&'static str, Fault)> {
+    result.err().map(|fault| (part, fault))
+}
+
+fn opening(config: &Config) -> Epoch {
+    let interval_ms = u64::try_from(config.epoch_interval.as_millis()).unwrap_or(u64::MAX);
+    kafka::epoch_at(kafka::wall_ms(), interval_ms, Epoch(0))
+}
+
+fn spawn(
+    part: &'static str,
+    tell: &mpsc::UnboundedSender<Ended>,
+    body: impl FnOnce() -> Result<(), Fault> + Send + 'static,
+) -> Result<(), RunError> {
+    let tell = tell.clone();
+    let body = move || {
+        let panicked = |_| Err(Fault::Other(format!("the {part} has failed; the reason stands above")));
+        let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(panicked);
+        // nobody listens any more once the pipeline is dropped
+        let _ = tell.send((part, result));
+    };
+    let thread = thread::Builder::new().name(part.to_owned()).spawn(body);
+    thread.map(drop).map_err(|error| RunError::Runtime(anyhow::Error::new(error).context("starting a thread")))
+}

@@ -1,0 +1,88 @@
+//! The publisher: takes the epochs in order, makes each durable, then shows it (I2, I3).
+//!
+//! The order within an epoch is the promise: dead letters acknowledged, registry moved, snapshot shown, then what may be
+//! lost (log lines of jobs, offsets for lag tools), then room for another epoch.
+
+use super::gate::Gate;
+use crate::{
+    published::Published,
+    sinks::dead_letters::{Sink, SinkError},
+    sources::kafka::{Shared, wall_ms},
+};
+use dataflows::{
+    graph::{EpochOutput, JobResult},
+    registry::Registry,
+    settings::Settings,
+};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed, mpsc::Receiver},
+    time::Instant,
+};
+
+/// Writes the log lines of ended jobs.
+pub type ResultLog = Box<dyn FnMut(&[JobResult], &Published) + Send>;
+
+/// See the module.
+pub struct Publisher {
+    shared: Shared,
+    registry: Registry,
+    letters: Box<dyn Sink>,
+    results: ResultLog,
+    gate: Gate,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    #[must_use]
+    pub fn new(shared: Shared, settings: &Settings, letters: Box<dyn Sink>, results: ResultLog) -> Self {
+        let gate = Gate::new(Arc::clone(&shared.first_ends));
+        Self { registry: Registry::new(settings), shared, letters, results, gate }
+    }
+
+    /// Publishes until the workers are gone.
+    pub fn run(mut self, outputs: &Receiver<EpochOutput>) -> Result<(), SinkError> {
+        while let Ok(output) = outputs.recv() {
+            match self.publish(output) {
+                // an epoch that is not acknowledged when the pipeline is stopped stays unpublished
+                Err(_) if self.shared.stop.is_stopped() => return Ok(()),
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, output: EpochOutput) -> Result<(), SinkError> {
+        let begun = Instant::now();
+        if !output.dead_letters.is_empty() {
+            self.letters.deliver(&output.dead_letters)?;
+        }
+        let epoch = output.end.epoch;
+        let snapshot = self.registry.fold(epoch, output.stream_time, output.deltas);
+        let published = Arc::clone(&self.shared.published);
+        let shown = self.gate.admits(&output.end.partitions);
+        if shown {
+            if published.snapshot.swap(Some(Arc::new(snapshot))).is_none() {
+                tracing::info!(epoch = epoch.0, "all that was there is read: the series are shown from now on");
+            }
+            // before that, a former run may have written them: at most once
+            (self.results)(&output.results, &published);
+        }
+        let own = &published.own;
+        own.committed_epoch.store(epoch.0, Relaxed);
+        own.committed_at_ms.store(wall_ms(), Relaxed);
+        own.stream_time_ms.store(output.stream_time.0, Relaxed);
+        own.records.fetch_add(output.records, Relaxed);
+        own.commit_duration.observe(begun.elapsed().as_secs_f64());
+        self.shared.in_flight.committed();
+        own.epochs_in_flight.store(self.shared.in_flight.count(), Relaxed);
+        if output.records > 0 {
+            self.shared.group.set(output.end.partitions.iter().map(|p| (p.partition, p.next_offset)).collect());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! The live path over librdkafka's in-process broker: no Java needed, no throughput or durability shown.
+
+mod kafka;
+
+use kafka::{Live, PATIENCE, config, eventually, producer, run_queued, send, send_runs};
+use rdkafka::{
+    Message,
+    consumer::{BaseConsumer, Consumer},
+    message::{Header, Headers, OwnedHeaders},
+    mocking::MockCluster,
+    producer::{DefaultProducerContext, Producer},
+};
+use std::collections::BTreeMap;
+
+fn cluster(topic: &str, partitions: i32) -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = MockCluster::new(1).expect("a broker");
+    cluster.create_topic(topic, partitions, 1).expect("a topic");
+    cluster.create_topic(&format!("{topic}.dead-letters"), 1, 1).expect("a topic");
+    cluster
+}
+
+#[test]
+fn every_partition_is_read_and_shown_only_when_all_that_was_there_is_read() {
+    let cluster = cluster("events", 3);
+    let brokers = cluster.bootstrap_servers();
+    let producer = producer(&brokers, &[]);
+    for partition in 0..3 {
+        let first = u64::try_from(partition).unwrap() * 1_000;
+        send_runs(&producer, "events", partition, first..first + 1_000);
+    }
+    let live = Live::start(&config(&brokers, "events"));
+    let first = live.eventually("the first series", || live.runs());
+    assert_eq!(first, 3_000, "I2: no part of the history is ever shown");
+    live.wait_until_caught_up();
+    assert_eq!(live.check("kafka"), Ok(()));
+    assert_eq!(live.lag(), 0);
+    send_runs(&producer, "events", 1, 3_000..3_010);
+    live.wait_for_runs(3_010);
+}
+
+#[test]
+fn what_cannot_be_read_goes_to_the_dead_letters_with_all_it_had() {
+    let cluster = cluster("events", 1);
+    let brokers = cluster.bootstrap_servers();
+    let producer = producer(&brokers, &[]);
+    let header = |key, value: &'static str| Header { key, value: Some(value) };
+    let headers = OwnedHeaders::new().insert(header("trace", "a")).insert(header("trace", "b"));
+    send(&producer, "events", 0, b"k1", b"{not json", headers);
+    let good = run_queued(1, kafka::TIME);
+    send(&producer, "events", 0, b"k2", good.as_bytes(), OwnedHeaders::new());
+    producer.flush(PATIENCE).unwrap();
+
+    let live = Live::start(&config(&brokers, "events"));
+    live.wait_for_runs(1);
+    let (key, value, headers) = letters(&brokers, "events.dead-letters", 1).remove(0);
+    assert_eq!((key.as_slice(), value.as_slice()), (&b"k1"[..], &b"{not json"[..]));
+    let all = |name: &str| headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
+    assert_eq!(all("trace"), ["a", "b"], "in their order, doubled ones too");
+    assert_eq!(all("dead_letter_topic"), ["events"]);
+    assert_eq!(all("dead_letter_partition"), ["0"]);
+    assert_eq!(all("dead_letter_offset"), ["0"]);
+    assert_eq!(all("dead_letter_reason"), ["not_json"]);
+    assert_eq!(all("dead_letter_timestamp").len(), 1);
+    assert!(!all("dead_letter_detail")[0].is_empty());
+    assert_eq!(all("dead_letter_value_bytes").len(), 0);
+}
+
+type Letter = (Vec<u8>, Vec<u8>, Vec<(String, String)>);
+
+/// The first `count` records of a topic's partition 0.
+fn letters(brokers: &str, topic: &str, count: usize) -> Vec<Letter> {
+    let mut settings = rdkafka::ClientConfig::new();
+    settings.set("bootstrap.servers", brokers).set("group.id", "test").set("fetch.wait.max.ms", "10");
+    let consumer: BaseConsumer = settings.create().unwrap();
+    let mut list = rdkafka::TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, rdkafka::Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let mut found = Vec::new();
+    eventually("dead letters", || {
+        if let Some(Ok(message)) = consumer.poll(std::time::Duration::from_millis(10)) {
+            let header = |h: Header<'_, &[u8]>| {
+                (h.key.to_owned(), String::from_utf8(h.value.unwrap_or_default().to_vec()).unwrap())
+            };
+            let headers = message.headers().map(|h| h.iter().map(header).collect()).unwrap_or_default();
+            found.push((message.key().unwrap().to_vec(), message.payload().unwrap().to_vec(), headers));
+        }
+        (found.len() == count).then_some(())
+    });
+    found
+}
+
+#[test]
+fn reading_starts_at_the_offsets_given() {
+    let cluster = cluster("events", 2);
+    let brokers = cluster.bootstrap_servers();
+    let producer = producer(&brokers, &[]);
+    send_runs(&producer, "events", 0, 0..10);
+    send_runs(&producer, "events", 1, 10..20);
+    let start = BTreeMap::from([(0, dataflows::time::NextOffset(7))]);
+    let live = Live::start_from(&config(&brokers, "events"), start);
+    live.wait_for_runs(3 + 10);
+}
