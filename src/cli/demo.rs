@@ -3,12 +3,14 @@
 use super::{
     Failure,
     fleet::{FleetFlags, rate},
+    logged::logged,
     settings::SettingFlags,
 };
 use crate::{
     config::{environment::Surroundings, table::verbs, units},
     demo::{self, DemoOptions},
     fleet::{Disorder, NoiseOptions},
+    telemetry::Target,
 };
 use clap::Args;
 use std::time::Duration;
@@ -55,7 +57,7 @@ impl Demo {
             noise: self.fleet.noise(NOISE),
             ends_after: self.ends_after,
         };
-        Ok(demo::run(config, &options)?)
+        logged(config, Target::Stderr, |config| demo::run(config, &options))
     }
 }
 

@@ -8,6 +8,7 @@ mod demo;
 mod failure;
 mod fleet;
 mod generate;
+mod logged;
 mod replay;
 mod run;
 mod settings;

@@ -1,8 +1,9 @@
 //! `replay`: files to the final exposition and a summary.
 
-use super::{Failure, settings::SettingFlags};
+use super::{Failure, logged::logged, settings::SettingFlags};
 use crate::{
     config::{environment::Surroundings, table::verbs},
+    telemetry::Target,
     wiring::{self, InputFormat, ReplayOptions},
 };
 use clap::{Args, ValueEnum};
@@ -71,7 +72,7 @@ impl Replay {
             dead_letters: self.dead_letters,
             log_jobs: self.log_jobs,
         };
-        Ok(wiring::replay(config, &options)?)
+        logged(config, Target::Stderr, |config| wiring::replay(config, &options))
     }
 }
 
