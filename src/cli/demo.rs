@@ -10,7 +10,6 @@ use crate::{
     config::{environment::Surroundings, table::verbs, units},
     demo::{self, DemoOptions},
     fleet::{Disorder, NoiseOptions},
-    telemetry::Target,
 };
 use clap::Args;
 use std::time::Duration;
@@ -57,7 +56,7 @@ impl Demo {
             noise: self.fleet.noise(NOISE),
             ends_after: self.ends_after,
         };
-        logged(config, Target::Stderr, |config| demo::run(config, &options))
+        logged(config, |config| demo::run(config, &options))
     }
 }
 
