@@ -3,6 +3,9 @@
 //! The corpus in `corpus/` is decoded as it is, then mutated. `PROPTEST_CASES=1000000 cargo test --release -p dataflows
 //! --test decode_fuzz` runs longer.
 
+#![expect(clippy::disallowed_methods, reason = "the corpus is files")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers too")]
+
 use dataflows::{
     decode::{Decoded, Decoder},
     event::Kind,
@@ -235,7 +238,9 @@ proptest! {
     #[test]
     fn the_corpus_mutated(file in any::<Index>(), mutations in prop::collection::vec(mutation(), 1..6)) {
         let mut bytes = file.get(&CORPUS).1.clone();
-        mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation));
+        for mutation in &mutations {
+            mutate(&mut bytes, mutation);
+        }
         try_all_ways(&bytes);
     }
 
