@@ -125,3 +125,13 @@ fn a_made_up_fleet_is_what_check_and_replay_take() {
     let ended = summary.lines().find(|line| line.starts_with("jobs ended"));
     assert!(ended.is_some_and(|line| line.ends_with(" 20")), "{summary}");
 }
+
+#[test]
+fn a_secret_that_librdkafka_refuses_is_not_shown() {
+    let mut command = flow(&["run", "--listen", "127.0.0.1:0", "--set", "kafka.no.such.password=hunter2"]);
+    let output = command.output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("no.such.password") && error.contains("***"), "{error}");
+    assert!(!error.contains("hunter2") && !text(&output.stdout).contains("hunter2"), "{error}");
+}
