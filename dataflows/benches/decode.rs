@@ -28,24 +28,26 @@ fn sample(n: usize, long: bool) -> Sample {
     let mut attributes = vec![
         ("specversion", "1.0".to_owned()),
         ("type", format!("io.gocdnext.{kind}")),
-        ("source", "/ci/server-1".to_owned()),
-        ("id", format!("01JA2Z-{n}")),
-        ("time", format!("2026-01-31T09:{:02}:{:02}.125Z", n / 60 % 60, n % 60)),
+        ("source", "/gocdnext/server-1".to_owned()),
+        ("id", id(0)),
+        ("time", format!("2026-01-31T09:{:02}:{:02}.123456Z", n / 60 % 60, n % 60)),
     ];
-    let mut data =
-        vec![format!(r#""project_id":"{}","pipeline_id":"{}","pipeline":"web","run_id":"{}""#, id(1), id(2), id(3))];
+    let mut data = format!(r#""project_id":"{}","pipeline_id":"{}""#, id(1), id(2));
     if kind.starts_with("job") {
-        data.push(format!(r#""job_id":"{}","job":"unit-{}""#, id(4), n % 7));
+        data += &format!(r#","pipeline":"web","run_id":"{}","job_id":"{}","job":"unit-{}""#, id(3), id(4), n % 7);
+    } else {
+        data += &format!(r#","pipeline":"web","run_id":"{}""#, id(3));
     }
     if kind == "job.finished" {
-        data.push(r#""status":"success","exit_code":0"#.to_owned());
+        data += r#","status":"success","exit_code":0"#;
     }
     if long {
+        attributes.push(("subject", "runs/jobs/attempts".to_owned()));
         attributes.push(("datacontenttype", "application/json".to_owned()));
         attributes.push(("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()));
-        data.push(format!(r#""stage":"test","agent_id":"{}""#, id(5)));
+        data += &format!(r#","stage":"test","agent_id":"{}""#, id(5));
     }
-    Sample { attributes, data: format!("{{{}}}", data.join(",")) }
+    Sample { attributes, data: format!("{{{data}}}") }
 }
 
 fn structured(sample: &Sample) -> String {

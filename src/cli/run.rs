@@ -1,8 +1,9 @@
 //! `run`: Kafka to `/metrics`.
 
-use super::{Failure, settings::SettingFlags};
+use super::{Failure, logged::logged, settings::SettingFlags};
 use crate::{
     config::{environment::Surroundings, table::verbs},
+    telemetry::Target,
     wiring,
 };
 use clap::Args;
@@ -31,6 +32,6 @@ pub struct Run {
 
 impl Run {
     pub fn start(self, around: &dyn Surroundings) -> Result<(), Failure> {
-        Ok(wiring::run(self.settings.load(around)?.config)?)
+        logged(self.settings.load(around)?.config, Target::Stdout, wiring::run)
     }
 }

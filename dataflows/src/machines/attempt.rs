@@ -190,20 +190,26 @@ impl Attempt {
         self.scheduled.min(self.started)
     }
 
-    /// The wait by what is known, facts too far behind the dispatch left out.
-    pub(super) fn wait_in_the_end(&self) -> Span {
+    /// The wait by what is known. Facts too far behind the dispatch or the end are as good as unknown: whether they
+    /// are read by now depends on how the log was cut.
+    pub(super) fn wait_in_the_end(&self, end: Option<&End>) -> Span {
         let evidence = self.dispatch_evidence();
         if evidence == NEVER {
             return Span::default();
         }
-        let mut spans = Spans::up_to(evidence);
+        let mut spans = Spans::up_to(end.map_or(evidence, |end| end.time.min(evidence)));
         let dispatch = spans.first_of([self.scheduled, self.started]);
-        let since = if self.queued != NEVER && !self.virtual_queued {
-            spans.first_of([if self.dispatchable { self.queued } else { self.ready }])
-        } else if self.ready != NEVER {
-            spans.first_of([self.ready])
-        } else {
-            spans.first_of([self.queued])
+        let queued = spans.first_of([self.queued]);
+        let ready = spans.first_of([self.ready]);
+        let since = match queued {
+            Some(queued) if !self.virtual_queued => {
+                if self.dispatchable {
+                    Some(queued)
+                } else {
+                    ready
+                }
+            }
+            guess => ready.or(guess),
         };
         spans.between(since, dispatch)
     }
@@ -382,9 +388,9 @@ mod tests {
     #[test]
     fn a_fact_up_to_two_seconds_behind_counts_as_zero_one_further_as_absent() {
         let behind = attempt(3_000, NEVER, 1_000, NEVER);
-        assert_eq!(behind.wait_in_the_end(), Span { from: Some(3_000), ms: Some(0), skewed: false });
+        assert_eq!(behind.wait_in_the_end(None), Span { from: Some(3_000), ms: Some(0), skewed: false });
         let far = attempt(3_001, NEVER, 1_000, NEVER);
-        assert_eq!(far.wait_in_the_end(), Span { from: None, ms: None, skewed: true });
+        assert_eq!(far.wait_in_the_end(None), Span { from: None, ms: None, skewed: true });
         let from_started = attempt(0, NEVER, 9_000, 500).duration_in_the_end(&end(1_000));
         assert_eq!(from_started, Span { from: Some(500), ms: Some(500), skewed: true });
     }
@@ -395,7 +401,7 @@ mod tests {
         next.merge_reclaimed(600);
         next.merge_reclaimed(500);
         assert_eq!(next.wait_at_once(), None);
-        assert_eq!(next.wait_in_the_end().ms, Some(400));
+        assert_eq!(next.wait_in_the_end(None).ms, Some(400));
     }
 
     #[test]

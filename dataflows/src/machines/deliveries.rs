@@ -15,11 +15,21 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct DeliveriesMachine {
     window_ms: Millis,
-    /// New in the open epoch: of those that share a key the smallest (time, labels).
-    new: HashMap<u128, (Millis, Delivery)>,
+    /// New in the open epoch.
+    new: HashMap<u128, New>,
     memory: Memory,
     before: StreamTime,
     quality: Quality,
+}
+
+/// What shares a key that was unknown when the epoch began.
+#[derive(Debug)]
+struct New {
+    /// The smallest (time, labels): this one counts.
+    first: (Millis, Delivery),
+    /// If this is in time all are.
+    latest: Millis,
+    copies: u64,
 }
 
 impl DeliveriesMachine {
@@ -63,25 +73,27 @@ impl Machine for DeliveriesMachine {
 
     fn apply(&mut self, event: &DeliveryEvent) {
         let seen = (event.time, event.what);
-        if let Some(first) = self.new.get_mut(&event.key) {
-            self.quality.duplicates += 1;
-            *first = seen.min(*first);
+        if let Some(new) = self.new.get_mut(&event.key) {
+            new.first = seen.min(new.first);
+            new.latest = event.time.max(new.latest);
+            new.copies += 1;
         } else if self.memory.get(print(event.key), self.before).is_some() {
             self.quality.duplicates += 1;
         } else {
-            self.new.insert(event.key, seen);
+            self.new.insert(event.key, New { first: seen, latest: event.time, copies: 1 });
         }
     }
 
     fn close(&mut self, at: Close, closed: &mut Closed) {
         closed.touched += self.new.len() as u64;
-        for (key, (time, what)) in self.new.drain() {
-            if self.before.is_past(time.saturating_add(self.window_ms)) {
-                self.quality.late += 1;
+        for (key, new) in self.new.drain() {
+            if self.before.is_past(new.latest.saturating_add(self.window_ms)) {
+                self.quality.late += new.copies;
                 continue;
             }
-            Self::count(what, &mut closed.deltas);
-            let evicted = self.memory.insert(print(key), 0, time.max(at.now.0), at.now);
+            self.quality.duplicates += new.copies - 1;
+            Self::count(new.first.1, &mut closed.deltas);
+            let evicted = self.memory.insert(print(key), 0, new.latest.max(at.now.0), at.now);
             self.quality.over_limit[Limit::RememberedIds as usize] += evicted;
         }
         closed.deltas.quality.merge(&std::mem::take(&mut self.quality));

@@ -153,7 +153,7 @@ impl Run {
             let queue = if self.shown { self.queue_deadline(settings) } else { NEVER };
             return queue.min(self.forget_deadline(settings));
         }
-        if self.settled { NEVER } else { self.duration_deadline(settings) }
+        if self.settled { self.finished } else { self.duration_deadline(settings) }
     }
 
     /// The bits remembered of it.

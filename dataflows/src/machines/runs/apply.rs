@@ -25,8 +25,7 @@ impl RunsMachine {
         let slot = match self.find_run(event.run) {
             Some(slot) => slot,
             None => match self.memory.get(run_print(event.run), self.before) {
-                Some(bits) if run::agrees(bits, event) => return self.note(Applied::Duplicate),
-                Some(_) => return self.note(Applied::Conflict),
+                Some(bits) => return self.apply_retired_run(bits, event),
                 None if self.is_late(event.time) => return self.late(event, retry),
                 None => match self.keep_run(event) {
                     Some(slot) => slot,
@@ -45,6 +44,13 @@ impl RunsMachine {
         if self.runs[slot].finished != finish_before {
             self.touch_attempts_of(slot);
         }
+    }
+
+    fn apply_retired_run(&mut self, bits: u8, event: &RunEvent) {
+        if event.kind == Kind::RunQueued {
+            self.announce(event);
+        }
+        self.note(if run::agrees(bits, event) { Applied::Duplicate } else { Applied::Conflict });
     }
 
     pub(super) fn apply_job(&mut self, event: &RunEvent, retry: bool) {
@@ -73,7 +79,6 @@ impl RunsMachine {
         let settled = self.attempts[slot].has(done::SETTLED);
         let applied = match event.kind {
             Kind::JobFinished | Kind::JobRequeued => self.apply_end(slot, event, settled),
-            _ if settled => self.apply_after_settling(slot, event),
             _ => self.attempts[slot].merge(event),
         };
         self.note(applied);
@@ -106,17 +111,6 @@ impl RunsMachine {
         Applied::New
     }
 
-    /// A settled attempt takes no more facts; only that it was dispatched still counts.
-    pub(super) fn apply_after_settling(&mut self, slot: Slot, event: &RunEvent) -> Applied {
-        let attempt = &mut self.attempts[slot];
-        let known = attempt.has_evidence();
-        if !is_evidence(event) || known {
-            return Applied::Duplicate;
-        }
-        attempt.done |= done::AGENT_AT_END;
-        Applied::New
-    }
-
     /// The attempt was reclaimed: the next one is queued, even if its own `job.queued` never comes.
     pub(super) fn queue_next(&mut self, slot: Slot, event: &RunEvent) {
         let run = self.attempts[slot].run;
@@ -134,9 +128,16 @@ impl RunsMachine {
     }
 
     pub(super) fn apply_retired(&mut self, bits: u8, event: &RunEvent) {
+        if event.kind == Kind::JobQueued {
+            self.announce(event);
+        }
         let ends = matches!(event.kind, Kind::JobFinished | Kind::JobRequeued);
         let agrees = !ends || retired::agrees(bits, &End::of(event));
         if is_evidence(event) && !retired::is_dispatched(bits) {
+            if let Some(run) = self.find_run(event.run) {
+                self.runs[run].dispatched = true;
+                self.touch_run(run);
+            }
             let id = attempt_print(event, event.attempt);
             let pair = Pair { project: event.project, pipeline: event.pipeline };
             *self.dispatched_after_all.entry(pair).or_default() += 1;

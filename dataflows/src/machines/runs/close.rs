@@ -57,7 +57,9 @@ impl RunsMachine {
         if attempt.has(done::WAIT) {
             return;
         }
-        let in_the_end = || now.is_past(attempt.wait_deadline(&self.settings)).then(|| attempt.wait_in_the_end());
+        let in_the_end = || {
+            now.is_past(attempt.wait_deadline(&self.settings)).then(|| attempt.wait_in_the_end(self.ends.get(&slot)))
+        };
         if let Some(span) = attempt.wait_at_once().or_else(in_the_end) {
             self.observe_wait(slot, span, deltas);
         }
@@ -87,7 +89,7 @@ impl RunsMachine {
         };
         let Some(span) = attempt.duration_at_once(&end).or_else(in_the_end) else { return };
         if !attempt.has(done::WAIT) {
-            let wait = attempt.wait_in_the_end();
+            let wait = attempt.wait_in_the_end(Some(&end));
             self.observe_wait(slot, wait, &mut closed.deltas);
         }
         self.attempts[slot].done |= done::SETTLED;
@@ -116,7 +118,7 @@ impl RunsMachine {
         let attempt = &self.attempts[slot];
         let run = &self.runs[attempt.run];
         let known = |time: Millis| (time != NEVER).then_some(time);
-        let wait = attempt.wait_at_once().unwrap_or_else(|| attempt.wait_in_the_end());
+        let wait = attempt.wait_at_once().unwrap_or_else(|| attempt.wait_in_the_end(end));
         let status = end.and_then(|end| match end.outcome {
             Outcome::Finished(status) => Some(status),
             Outcome::Reclaimed => None,
@@ -234,15 +236,17 @@ impl RunsMachine {
         self.quality.skewed += u64::from(taken == Taken::Nothing && run.started != NEVER);
         let empty = run.attempts == 0;
         let given_up = run.finished == NEVER && now.is_past(run.forget_deadline(&self.settings));
-        if run.settled && empty {
+        // while its finish lies ahead its time matters to the losses of its jobs
+        if run.settled && empty && now.is_past(run.finished) {
             let (id, bits, latest) = (run_print(run.id), run.to_bits(), run.latest);
             self.remember(id, bits, latest, now);
             self.drop_run(slot);
         } else if given_up && empty {
             self.drop_run(slot);
         } else {
-            // a run given up but for its attempts is looked at again when the last of them goes
-            let deadline = if given_up { NEVER } else { run.next_deadline(&self.settings) };
+            // a run that is over but for its attempts is looked at again when the last of them goes
+            let over = given_up || (run.settled && now.is_past(run.finished));
+            let deadline = if over { NEVER } else { run.next_deadline(&self.settings) };
             self.runs_due.lower(slot, deadline);
         }
     }

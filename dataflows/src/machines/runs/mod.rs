@@ -124,7 +124,10 @@ impl Machine for RunsMachine {
     }
 
     fn close(&mut self, at: Close, closed: &mut Closed) {
-        for event in std::mem::take(&mut self.perhaps_late) {
+        // an attempt may become known by the requeue of the one before it, a run by its jobs: hence the order
+        let mut perhaps_late = std::mem::take(&mut self.perhaps_late);
+        perhaps_late.sort_by_key(|event| (event.attempt == 0, event.attempt));
+        for event in perhaps_late {
             if event.attempt == 0 {
                 self.apply_run(&event, true);
             } else {

@@ -1,0 +1,186 @@
+//! The proof of I1 and I3 (docs/rules.md, design section 1): the machines and the graph against the reference model.
+//!
+//! Seeds of failures go to `properties.proptest-regressions`, which is committed.
+
+mod drive;
+mod model;
+
+use dataflows::{event::Event, registry::Snapshot, settings::Settings};
+use model::{
+    Ms, fired,
+    generate::{self, Log, Numbers, Plan},
+    punctual,
+    recorded::Recorded,
+    shown::{Exactness, Lines, difference, lines_of},
+};
+use proptest::{
+    prelude::*,
+    strategy::ValueTree,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+
+const ALL: Exactness = Exactness { pairs: true, quality: true };
+const SERIES: Exactness = Exactness { pairs: true, quality: false };
+const SUMS: Exactness = Exactness { pairs: false, quality: true };
+
+/// What an epoch that differs looks like, for the failure's message.
+fn told(log: &Log, upto: usize) -> String {
+    let epochs = log.iter().take(upto + 1).map(|(events, now)| {
+        let events: Vec<String> = events.iter().map(brief).collect();
+        format!("  {}\n  closed at {}\n", events.join("\n  "), now.saturating_sub(generate::START))
+    });
+    epochs.collect()
+}
+
+fn brief(event: &Event) -> String {
+    let time = event.time() - generate::START;
+    let name = event.kind().name();
+    match event {
+        Event::Run(e) => {
+            let (run, job, n, flag) = (e.run, e.job, e.attempt, e.dispatchable);
+            format!("{name} at {time} run {run} job {job}/{n} {:?} dispatchable {flag} agent {}", e.status, e.agent)
+        }
+        Event::Agent(e) => format!("{name} at {time} agent {}", e.agent),
+        Event::Delivery(e) => format!("{name} at {time} key {} {:?}", e.key, e.what),
+    }
+}
+
+/// What the recorded model shows at the end of each epoch.
+fn recorded(log: &Log, settings: &Settings, exact: Exactness) -> Vec<Lines> {
+    let mut model = Recorded::new(settings);
+    log.iter().map(|(events, now)| model.epoch(events, *now).lines(*now, settings, exact)).collect()
+}
+
+/// Every epoch's snapshot is what the recorded model shows then (I3, I1 for any log).
+fn holds_recorded(
+    log: &Log,
+    model: &[Lines],
+    snapshots: &[Snapshot],
+    settings: &Settings,
+    exact: Exactness,
+) -> Result<(), TestCaseError> {
+    prop_assert_eq!(log.len(), snapshots.len());
+    for (index, (expected, snapshot)) in model.iter().zip(snapshots).enumerate() {
+        fired::fired_if("pairs over a bound", snapshot.series_overflow > 0);
+        if let Some(difference) = difference(expected, &lines_of(snapshot, settings, exact)) {
+            return Err(TestCaseError::fail(format!("epoch {index}:\n{difference}\n{}", told(log, index))));
+        }
+    }
+    Ok(())
+}
+
+/// The last snapshot is a function of the set and the final stream time (I1).
+fn holds_punctual(events: &[Event], log: &Log, last: &Snapshot, settings: &Settings) -> Result<(), TestCaseError> {
+    let now = last.stream_time.0;
+    let expected = punctual::shown(events, now, settings).lines(now, settings, SERIES);
+    match difference(&expected, &lines_of(last, settings, SERIES)) {
+        None => Ok(()),
+        Some(difference) => Err(TestCaseError::fail(format!("{difference}\n{}", told(log, log.len())))),
+    }
+}
+
+/// The two models agree about a punctual log, however it is read: the rules themselves keep I1.
+fn models_agree(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), TestCaseError> {
+    let events = generate::punctual_events(plan, settings);
+    let mut numbers = Numbers(seed);
+    let last = generate::last_time(&events, settings, &mut numbers);
+    let expected = punctual::shown(&events, last, settings).lines(last, settings, SERIES);
+    for _ in 0..3 {
+        let log = generate::punctual_log(&events, last, settings, &mut numbers);
+        let mut model = Recorded::new(settings);
+        let shown = log.iter().map(|(events, now)| model.epoch(events, *now)).last().unwrap_or_default();
+        if let Some(difference) = difference(&expected, &shown.lines(last, settings, SERIES)) {
+            let told = told(&log, log.len());
+            return Err(TestCaseError::fail(format!("punctual, then recorded:\n{difference}\n{told}")));
+        }
+    }
+    Ok(())
+}
+
+/// Read in several ways by 1, 2 and 4 workers, a punctual log gives what the set gives.
+fn machines_punctual(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), TestCaseError> {
+    let events = generate::punctual_events(plan, settings);
+    let mut numbers = Numbers(seed);
+    let last = generate::last_time(&events, settings, &mut numbers);
+    for workers in [1, 2, 4] {
+        let log = generate::punctual_log(&events, last, settings, &mut numbers);
+        let snapshots = drive::machines::snapshots(&log, workers, settings);
+        if let Some(last) = snapshots.last() {
+            holds_punctual(&events, &log, last, settings)?;
+        }
+    }
+    Ok(())
+}
+
+/// Any log, read by 1, 2 and 4 workers, gives in each epoch what the recorded model gives.
+fn machines_recorded(plan: &Plan, seed: u64, settings: &Settings, exact: Exactness) -> Result<(), TestCaseError> {
+    let mut numbers = Numbers(seed);
+    let events = generate::any_events(plan, &mut numbers);
+    let last = generate::last_time(&events, settings, &mut numbers);
+    let log = generate::any_log(&events, last, settings, &mut numbers);
+    let model = recorded(&log, settings, exact);
+    for workers in [1, 2, 4] {
+        holds_recorded(&log, &model, &drive::machines::snapshots(&log, workers, settings), settings, exact)?;
+    }
+    Ok(())
+}
+
+/// Longer than a plan's events: what punctual logs need (they hold nothing that is forgotten, then seen anew).
+const LONG_MEMORY_MS: Ms = 3_600_000;
+/// So short that much is forgotten within a plan.
+const SHORT_MEMORY_MS: Ms = 120_000;
+
+proptest! {
+    #![proptest_config(Config::with_cases(800))]
+
+    #[test]
+    fn the_models_agree_about_punctual_logs(plan in generate::plan(), seed: u64) {
+        models_agree(&plan, seed, &generate::settings(LONG_MEMORY_MS))?;
+    }
+
+    #[test]
+    fn i1_a_punctual_log_gives_what_its_set_gives(plan in generate::plan(), seed: u64) {
+        machines_punctual(&plan, seed, &generate::settings(LONG_MEMORY_MS))?;
+    }
+
+    #[test]
+    fn i1_i3_any_log_gives_in_each_epoch_what_the_model_gives(plan in generate::plan(), seed: u64, short: bool) {
+        let memory = if short { SHORT_MEMORY_MS } else { LONG_MEMORY_MS };
+        machines_recorded(&plan, seed, &generate::settings(memory), ALL)?;
+    }
+}
+
+/// So few named pairs that most dispatches are counted under `_other`.
+fn crowded(mut settings: Settings) -> Settings {
+    (settings.limits.max_projects, settings.limits.max_pipelines_per_project) = (2, 1);
+    settings
+}
+
+/// The same properties over fixed seeds, so that what fires is the same every time: no rule may go untested.
+#[test]
+fn every_rule_fires() -> Result<(), String> {
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(Config { failure_persistence: None, ..Config::default() }, rng);
+    let (long, short) = (generate::settings(LONG_MEMORY_MS), generate::settings(SHORT_MEMORY_MS));
+    fired::take();
+    for seed in 0..500 {
+        let plan = generate::plan().new_tree(&mut runner).map_err(|e| e.to_string())?.current();
+        let all = models_agree(&plan, seed, &long)
+            .and_then(|()| machines_punctual(&plan, seed, &long))
+            .and_then(|()| machines_recorded(&plan, seed, &long, ALL))
+            .and_then(|()| machines_recorded(&plan, seed, &short, ALL))
+            .and_then(|()| machines_recorded(&plan, seed, &crowded(long.clone()), SUMS));
+        all.map_err(|e| format!("seed {seed}: {e}"))?;
+    }
+    let counts = fired::take();
+    let table: Vec<String> = fired::RULES
+        .iter()
+        .map(|rule| format!("{:>9} {rule}", counts.get(rule).copied().unwrap_or_default()))
+        .collect();
+    println!("{}", table.join("\n"));
+    let never: Vec<_> = fired::RULES.iter().filter(|rule| !counts.contains_key(*rule)).collect();
+    let unlisted: Vec<_> = counts.keys().filter(|rule| !fired::RULES.contains(rule)).collect();
+    assert!(never.is_empty(), "never fired: {never:?}");
+    assert!(unlisted.is_empty(), "missing from the list: {unlisted:?}");
+    Ok(())
+}
