@@ -6,6 +6,7 @@ mod drive;
 mod model;
 
 use dataflows::{event::Event, registry::Snapshot, settings::Settings};
+use drive::graph::{self, StreamTimes};
 use model::{
     Ms, fired,
     generate::{self, Log, Numbers, Plan},
@@ -147,6 +148,57 @@ proptest! {
     fn i1_i3_any_log_gives_in_each_epoch_what_the_model_gives(plan in generate::plan(), seed: u64, short: bool) {
         let memory = if short { SHORT_MEMORY_MS } else { LONG_MEMORY_MS };
         machines_recorded(&plan, seed, &generate::settings(memory), ALL)?;
+    }
+}
+
+/// What the whole graph gives for a punctual log, written as JSON and read by several workers, is what its set gives.
+fn graph_punctual(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), TestCaseError> {
+    let events = generate::punctual_events(plan, settings);
+    let mut numbers = Numbers(seed);
+    let last = generate::last_time(&events, settings, &mut numbers);
+    for workers in [1, 2, 4] {
+        let log = generate::punctual_log(&events, last, settings, &mut numbers);
+        let lines = graph::lines(&log, settings);
+        let snapshots = graph::snapshots(&lines, workers, settings, StreamTimes::Recorded, &mut numbers);
+        let snapshots = snapshots.map_err(TestCaseError::fail)?;
+        prop_assert_eq!(snapshots.len(), log.len());
+        if let Some(last) = snapshots.last() {
+            holds_punctual(&events, &log, last, settings)?;
+        }
+    }
+    Ok(())
+}
+
+/// Any log, with the stream times that the sequencer finds, gives in each epoch what the recorded model gives (I3).
+fn graph_recorded(plan: &Plan, seed: u64, settings: &Settings, of: StreamTimes) -> Result<(), TestCaseError> {
+    let mut numbers = Numbers(seed);
+    let events = generate::any_events(plan, &mut numbers);
+    let last = generate::last_time(&events, settings, &mut numbers);
+    let lines = graph::lines(&generate::any_log(&events, last, settings, &mut numbers), settings);
+    let read = graph::decoded(&lines, settings);
+    for workers in [1, 2, 4] {
+        let snapshots = graph::snapshots(&lines, workers, settings, of, &mut numbers).map_err(TestCaseError::fail)?;
+        prop_assert_eq!(snapshots.len(), lines.len());
+        let log: Log = read.iter().cloned().zip(snapshots.iter().map(|snapshot| snapshot.stream_time.0)).collect();
+        holds_recorded(&log, &recorded(&log, settings, ALL), &snapshots, settings, ALL)?;
+    }
+    Ok(())
+}
+
+proptest! {
+    // each case starts seven workers
+    #![proptest_config(Config::with_cases(100))]
+
+    #[test]
+    fn i1_the_graph_gives_for_a_punctual_log_what_its_set_gives(plan in generate::plan(), seed: u64) {
+        graph_punctual(&plan, seed, &generate::settings(LONG_MEMORY_MS))?;
+    }
+
+    #[test]
+    fn i1_i3_the_graph_gives_for_any_log_what_the_model_gives(plan in generate::plan(), seed: u64, short: bool, wall: bool) {
+        let memory = if short { SHORT_MEMORY_MS } else { LONG_MEMORY_MS };
+        let of = if wall { StreamTimes::Recorded } else { StreamTimes::OfPartitions };
+        graph_recorded(&plan, seed, &generate::settings(memory), of)?;
     }
 }
 
