@@ -118,8 +118,20 @@ fn a_made_up_fleet_is_what_check_and_replay_take() {
     assert!(made.status.success(), "{}", text(&made.stderr));
     let checked = flow(&["check"]).arg(&file).output().unwrap();
     assert!(checked.status.success(), "{}{}", text(&checked.stdout), text(&checked.stderr));
-    let replayed = flow(&["replay"]).arg(&file).output().unwrap();
-    assert!(replayed.status.success(), "{}", text(&replayed.stderr));
-    let ended = text(&replayed.stdout).lines().find(|line| line.starts_with("jobs ended")).map(str::to_owned);
-    assert!(ended.as_deref().is_some_and(|line| line.ends_with(" 20")), "{ended:?}");
+    let replayed = flow(&["replay", "--metrics-out", "-"]).arg(&file).output().unwrap();
+    let (series, summary) = (text(&replayed.stdout), text(&replayed.stderr));
+    assert!(replayed.status.success(), "{summary}");
+    assert!(series.lines().any(|line| line == "gocdnext_jobs_running 0"), "{series}");
+    let ended = summary.lines().find(|line| line.starts_with("jobs ended"));
+    assert!(ended.is_some_and(|line| line.ends_with(" 20")), "{summary}");
+}
+
+#[test]
+fn a_secret_that_librdkafka_refuses_is_not_shown() {
+    let mut command = flow(&["run", "--listen", "127.0.0.1:0", "--set", "kafka.no.such.password=hunter2"]);
+    let output = command.output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("no.such.password") && error.contains("***"), "{error}");
+    assert!(!error.contains("hunter2") && !text(&output.stdout).contains("hunter2"), "{error}");
 }

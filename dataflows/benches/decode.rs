@@ -28,26 +28,24 @@ fn sample(n: usize, long: bool) -> Sample {
     let mut attributes = vec![
         ("specversion", "1.0".to_owned()),
         ("type", format!("io.gocdnext.{kind}")),
-        ("source", "/gocdnext/server-1".to_owned()),
-        ("id", id(0)),
-        ("time", format!("2026-01-31T09:{:02}:{:02}.123456Z", n / 60 % 60, n % 60)),
+        ("source", "/ci/server-1".to_owned()),
+        ("id", format!("01JA2Z-{n}")),
+        ("time", format!("2026-01-31T09:{:02}:{:02}.125Z", n / 60 % 60, n % 60)),
     ];
-    let mut data = format!(r#""project_id":"{}","pipeline_id":"{}""#, id(1), id(2));
+    let mut data =
+        vec![format!(r#""project_id":"{}","pipeline_id":"{}","pipeline":"web","run_id":"{}""#, id(1), id(2), id(3))];
     if kind.starts_with("job") {
-        data += &format!(r#","pipeline":"web","run_id":"{}","job_id":"{}","job":"unit-{}""#, id(3), id(4), n % 7);
-    } else {
-        data += &format!(r#","pipeline":"web","run_id":"{}""#, id(3));
+        data.push(format!(r#""job_id":"{}","job":"unit-{}""#, id(4), n % 7));
     }
     if kind == "job.finished" {
-        data += r#","status":"success","exit_code":0"#;
+        data.push(r#""status":"success","exit_code":0"#.to_owned());
     }
     if long {
-        attributes.push(("subject", "runs/jobs/attempts".to_owned()));
         attributes.push(("datacontenttype", "application/json".to_owned()));
         attributes.push(("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()));
-        data += &format!(r#","stage":"test","agent_id":"{}""#, id(5));
+        data.push(format!(r#""stage":"test","agent_id":"{}""#, id(5)));
     }
-    Sample { attributes, data: format!("{{{data}}}") }
+    Sample { attributes, data: format!("{{{}}}", data.join(",")) }
 }
 
 fn structured(sample: &Sample) -> String {

@@ -1,26 +1,38 @@
 //! A file as blocks of whole lines, of bounded size even where a line has no end.
 
-use std::io::{self, BufRead, Read};
+use crate::sources::files::{Input, SourceError};
+use std::io::{self, BufRead, BufReader, Read};
 
 /// A block ends with the line that reaches this.
 const BLOCK_BYTES: usize = 4 << 20;
 
 /// See the module.
-pub(super) struct Blocks<R> {
-    reader: R,
+pub(super) struct Blocks {
+    reader: BufReader<Input>,
     block: Vec<u8>,
     /// Longer lines are cut: one byte more than the limit, so that the decoder sees they are over it.
     max_line_bytes: usize,
 }
 
-impl<R: BufRead> Blocks<R> {
-    pub(super) fn new(reader: R, max_event_bytes: usize) -> Self {
+impl Blocks {
+    pub(super) fn new(input: Input, max_event_bytes: usize) -> Self {
+        let reader = BufReader::with_capacity(256 << 10, input);
         Self { reader, block: Vec::new(), max_line_bytes: max_event_bytes.saturating_add(1) }
     }
 
     /// The next lines, each with its newline (the file's last may have none); `None` at the end of the file.
-    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    /// `lines_before` tells where reading failed.
+    pub(super) fn next(&mut self, lines_before: u64) -> Result<Option<&[u8]>, SourceError> {
         self.block.clear();
+        if let Err(error) = self.fill() {
+            let whole = memchr::memchr_iter(b'\n', &self.block).count();
+            let line = lines_before.saturating_add(whole as u64);
+            return Err(self.reader.get_ref().explain(error, i64::try_from(line).unwrap_or(i64::MAX)));
+        }
+        Ok((!self.block.is_empty()).then_some(&self.block))
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
         while self.block.len() < BLOCK_BYTES {
             let limit = u64::try_from(self.max_line_bytes).unwrap_or(u64::MAX);
             let read = (&mut self.reader).take(limit).read_until(b'\n', &mut self.block)?;
@@ -32,7 +44,7 @@ impl<R: BufRead> Blocks<R> {
                 self.block.push(b'\n');
             }
         }
-        Ok((!self.block.is_empty()).then_some(&self.block))
+        Ok(())
     }
 }
 

@@ -6,20 +6,16 @@
 mod blocks;
 mod notes;
 
+use crate::sources::files::Input;
 use blocks::Blocks;
 use dataflows::{
     decode::{Decoder, Fault, Verdict},
     names::Names,
     settings::{Limits, Settings},
 };
-use flate2::read::MultiGzDecoder;
 use notes::Notes;
 use rayon::prelude::*;
-use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::PathBuf, sync::Arc};
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,26 +39,20 @@ pub fn check_files(files: &[PathBuf], limits: &Limits, out: &mut dyn Write) -> a
     let settings = Settings { limits, ..Settings::default() };
     let mut checked = Checked::default();
     for path in files {
-        let name = if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() };
-        let reader = open(path).map_err(|error| cannot_read(&name, 0, &error))?;
-        check_file(&name, reader, &settings, &mut checked, out)?;
+        let input = Input::open(path, Arc::default())?;
+        check_file(input, &settings, &mut checked, out)?;
     }
     let Checked { events, errors, other_types } = checked;
     writeln!(out, "{events} events checked: {errors} with errors, {other_types} of types that are passed over")?;
     Ok(checked)
 }
 
-fn check_file(
-    name: &str,
-    reader: impl BufRead,
-    settings: &Settings,
-    checked: &mut Checked,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let mut blocks = Blocks::new(reader, settings.limits.max_event_bytes);
+fn check_file(input: Input, settings: &Settings, checked: &mut Checked, out: &mut dyn Write) -> anyhow::Result<()> {
+    let name = &input.name().to_owned();
+    let mut blocks = Blocks::new(input, settings.limits.max_event_bytes);
     let mut notes = Notes::default();
     let mut lines_before = 0;
-    while let Some(block) = blocks.next().map_err(|error| cannot_read(name, lines_before, &error))? {
+    while let Some(block) = blocks.next(lines_before)? {
         let parts: Vec<Part> =
             blocks::parts(block, PART_BYTES).par_iter().map(|part| judge(part, settings)).collect();
         for part in parts {
@@ -117,35 +107,6 @@ fn judge(part: &[u8], settings: &Settings) -> Part {
         found.findings.push((found.lines, finding));
     }
     found
-}
-
-fn open(path: &Path) -> io::Result<Box<dyn BufRead>> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(io::stdin().lock()));
-    }
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory));
-    }
-    let reader: Box<dyn Read> = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("gz") => Box::new(MultiGzDecoder::new(file)),
-        Some("zst") => Box::new(zstd::Decoder::new(file)?),
-        _ => Box::new(file),
-    };
-    Ok(Box::new(BufReader::with_capacity(1 << 18, reader)))
-}
-
-fn cannot_read(name: &str, lines_before: u64, error: &io::Error) -> anyhow::Error {
-    let hint = match error.kind() {
-        io::ErrorKind::NotFound => "no such file; check the path",
-        io::ErrorKind::IsADirectory => "it is a directory; name the files in it",
-        io::ErrorKind::UnexpectedEof => "it is cut short; copy or compress it again",
-        _ => return anyhow::anyhow!("cannot read `{name}` after line {lines_before}: {error}"),
-    };
-    match lines_before {
-        0 => anyhow::anyhow!("cannot read `{name}`: {hint}"),
-        _ => anyhow::anyhow!("cannot read `{name}` after line {lines_before}: {hint}"),
-    }
 }
 
 #[cfg(test)]

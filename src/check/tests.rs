@@ -70,9 +70,9 @@ fn files_that_cannot_be_read_say_why() {
     let limits = Limits::default();
     let error = |path: PathBuf| check_files(&[path], &limits, &mut Vec::new()).unwrap_err().to_string();
     let dir = tempfile::tempdir().unwrap();
-    assert!(error(dir.path().join("absent")).contains("no such file"));
+    assert!(error(dir.path().join("absent")).contains("does not exist"));
     assert!(error(dir.path().to_owned()).contains("directory"));
     let whole = gzip(&format!("{GOOD}\n").repeat(1_000));
     let (checked, _) = check("cut.gz", &whole[..whole.len() / 2], &limits);
-    assert!(checked.unwrap_err().to_string().contains("cut short"));
+    assert!(checked.unwrap_err().to_string().contains("is cut off"));
 }

@@ -7,10 +7,9 @@ use super::{
     settings::SettingFlags,
 };
 use crate::{
-    config::{environment::Surroundings, table::verbs, units},
+    config::{environment::Surroundings, fault::Origin, table::verbs, units},
     demo::{self, DemoOptions},
     fleet::{Disorder, NoiseOptions},
-    telemetry::Target,
 };
 use clap::Args;
 use std::time::Duration;
@@ -48,7 +47,12 @@ pub struct Demo {
 
 impl Demo {
     pub fn start(self, around: &dyn Surroundings) -> Result<(), Failure> {
-        let config = self.settings.load(around)?.config;
+        let loaded = self.settings.load(around)?;
+        let mut config = loaded.config.clone();
+        if *loaded.origin("log_level") == Origin::Default {
+            // a line for each of the fleet's jobs would hide the demo's own
+            "warn".clone_into(&mut config.log_level);
+        }
         let options = DemoOptions {
             seed: self.fleet.seed,
             speed: self.speed,
@@ -57,7 +61,7 @@ impl Demo {
             noise: self.fleet.noise(NOISE),
             ends_after: self.ends_after,
         };
-        logged(config, Target::Stderr, |config| demo::run(config, &options))
+        logged(config, |config| demo::run(config, &options))
     }
 }
 

@@ -7,14 +7,10 @@ use crate::{
     wiring::RunError,
 };
 
-/// Does `work` with its logs going to `target`: standard output under `run`, where logs are the output, standard error
-/// elsewhere.
-pub fn logged(
-    config: Config,
-    target: Target,
-    work: impl FnOnce(Config) -> Result<(), RunError>,
-) -> Result<(), Failure> {
-    telemetry::init(&config.log_level, target, config.log_burst).map_err(|error| RunError::Settings(error.into()))?;
+/// Does `work` with its logs on standard error. (`run`, whose output they are, sets them up itself.)
+pub fn logged(config: Config, work: impl FnOnce(Config) -> Result<(), RunError>) -> Result<(), Failure> {
+    telemetry::init(&config.log_level, Target::Stderr, config.log_burst)
+        .map_err(|error| RunError::Settings(error.into()))?;
     let ended = work(config);
     telemetry::finish();
     Ok(ended?)

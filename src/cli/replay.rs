@@ -3,7 +3,6 @@
 use super::{Failure, logged::logged, settings::SettingFlags};
 use crate::{
     config::{environment::Surroundings, table::verbs},
-    telemetry::Target,
     wiring::{self, InputFormat, ReplayOptions},
 };
 use clap::{Args, ValueEnum};
@@ -72,7 +71,7 @@ impl Replay {
             dead_letters: self.dead_letters,
             log_jobs: self.log_jobs,
         };
-        logged(config, Target::Stderr, |config| wiring::replay(config, &options))
+        logged(config, |config| wiring::replay(config, &options))
     }
 }
 

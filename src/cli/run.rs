@@ -1,9 +1,8 @@
 //! `run`: Kafka to `/metrics`.
 
-use super::{Failure, logged::logged, settings::SettingFlags};
+use super::{Failure, settings::SettingFlags};
 use crate::{
     config::{environment::Surroundings, table::verbs},
-    telemetry::Target,
     wiring,
 };
 use clap::Args;
@@ -32,6 +31,6 @@ pub struct Run {
 
 impl Run {
     pub fn start(self, around: &dyn Surroundings) -> Result<(), Failure> {
-        logged(self.settings.load(around)?.config, Target::Stdout, wiring::run)
+        Ok(wiring::run(self.settings.load(around)?.config)?)
     }
 }

@@ -84,7 +84,7 @@ fn wrong_arguments_exit_with_2_and_say_what_to_write() {
         "generate --jobs 0",
         "generate --out x --brokers y:9092",
         "generate --garbage 5",
-        "demo --rate 0",
+        "generate --rate 0",
     ];
     let mut all = String::new();
     for line in lines {

@@ -149,7 +149,7 @@ settings! {
     }
     "HTTP" {
         listen = listen, Kind::Address, LIVE, "Where /metrics, /healthz, /readyz and /api are served";
-        http_max_connections = http_max_connections, count(1, 65_536), LIVE, "Requests served at once; more are answered 503";
+        http_max_connections = http_max_connections, count(1, 65_536), LIVE, "Connections served at once; more wait in line";
         http_max_request_bytes = http_max_request_bytes, Kind::Size { min: 1 << 10, max: 16 << 20 }, LIVE, "A larger request body is refused";
         http_timeout = http_timeout, Kind::Duration { min: 100, max: 3_600 * SECOND }, LIVE, "A request that takes longer is ended";
         force_text_format = force_text_format, Kind::Flag, LIVE, "Serve the text format even to a client that asks for OpenMetrics";

@@ -5,22 +5,30 @@
 //! neither idle, nor slow, nor stuck clients keep `/healthz` from being answered in the end.
 
 use super::{HttpState, Limits, app};
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, http::Request};
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tower::ServiceExt as _;
 
-/// What requests in flight have to finish once the end was asked for; the whole end takes less than 5 s.
-const END_GRACE: Duration = Duration::from_millis(4_500);
 /// How many timeouts long a connection may live, so that a client that reads forever does end.
 const LIFETIME_IN_TIMEOUTS: u32 = 6;
 /// After an accept that failed for want of file descriptors or memory.
@@ -34,9 +42,20 @@ pub async fn serve(
     state: HttpState,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let mut server = Server::new(state);
+    let limits = state.limits;
+    serve_router(listener, app(state), limits, shutdown).await
+}
+
+/// As [`serve`], whatever is served.
+pub(super) async fn serve_router(
+    listener: TcpListener,
+    app: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let mut server = Server::new(app, limits);
     let mut shutdown = pin!(shutdown);
-    let served = loop {
+    let result = loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break Ok(()),
             accepted = listener.accept() => accepted,
@@ -56,7 +75,7 @@ pub async fn serve(
     };
     drop(listener);
     server.end().await;
-    served
+    result
 }
 
 struct Server {
@@ -65,25 +84,33 @@ struct Server {
     slots: Arc<Semaphore>,
     connections: JoinSet<()>,
     /// Its next value asks the connections that are open by then to end.
-    leave: watch::Sender<()>,
+    leave: watch::Sender<Leave>,
+}
+
+/// Why a connection is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// Another waits for its slot.
+    Room,
+    /// The server ends.
+    End,
 }
 
 impl Server {
-    fn new(state: HttpState) -> Self {
-        let limits = state.limits;
+    fn new(app: Router, limits: Limits) -> Self {
         Self {
-            app: app(state),
+            app,
             limits,
             slots: Arc::new(Semaphore::new(limits.connections)),
             connections: JoinSet::new(),
-            leave: watch::Sender::new(()),
+            leave: watch::Sender::new(Leave::Room),
         }
     }
 
     /// Serves one more, as soon as there is a slot.
     async fn take(&mut self, stream: TcpStream) {
         if self.slots.available_permits() == 0 {
-            self.leave.send_replace(());
+            self.leave.send_replace(Leave::Room);
         }
         let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
             return;
@@ -94,9 +121,9 @@ impl Server {
     }
 
     async fn end(mut self) {
-        self.leave.send_replace(());
+        self.leave.send_replace(Leave::End);
         let all_ended = async { while self.connections.join_next().await.is_some() {} };
-        if timeout(END_GRACE, all_ended).await.is_err() {
+        if timeout(self.limits.end_grace, all_ended).await.is_err() {
             tracing::warn!(connections = self.connections.len(), "ended with requests still in flight");
         }
     }
@@ -107,9 +134,15 @@ async fn connection(
     stream: TcpStream,
     app: Router,
     limits: Limits,
-    mut leave: watch::Receiver<()>,
+    mut leave: watch::Receiver<Leave>,
     _slot: OwnedSemaphorePermit,
 ) {
+    let asked = Arc::new(AtomicBool::new(false));
+    let asks = Arc::clone(&asked);
+    let app = app.map_request(move |request: Request<Incoming>| {
+        asks.store(true, Relaxed);
+        request
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.timeout)
@@ -120,6 +153,10 @@ async fn connection(
         ended = serving.as_mut() => return log_end(ended),
         _ = leave.changed() => {}
         () = sleep(limits.timeout * LIFETIME_IN_TIMEOUTS) => {}
+    }
+    let ending = *leave.borrow() == Leave::End;
+    if ending && !asked.load(Relaxed) {
+        return; // hyper would wait for a first request
     }
     serving.as_mut().graceful_shutdown();
     if let Ok(ended) = timeout(limits.timeout, serving).await {

@@ -42,7 +42,12 @@ struct Limits {
     connections: usize,
     request_bytes: usize,
     timeout: Duration,
+    /// What requests in flight have to finish once the end was asked for.
+    end_grace: Duration,
 }
+
+/// The whole end takes less than 5 s.
+const END_GRACE: Duration = Duration::from_millis(4_500);
 
 impl HttpState {
     #[must_use]
@@ -51,6 +56,7 @@ impl HttpState {
             connections: config.http_max_connections,
             request_bytes: config.http_max_request_bytes,
             timeout: config.http_timeout,
+            end_grace: END_GRACE,
         };
         Self {
             published,
@@ -65,7 +71,7 @@ impl HttpState {
 /// Every path, with its limits; needs no server.
 pub fn app(state: HttpState) -> Router {
     let limits = state.limits;
-    Router::new()
+    let paths = Router::new()
         .route("/", get(answers::index))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -73,9 +79,18 @@ pub fn app(state: HttpState) -> Router {
         .route("/api/v1/snapshot", get(scrape::snapshot))
         .fallback(answers::unknown_path)
         .method_not_allowed_fallback(answers::wrong_method)
-        .with_state(state)
+        .with_state(state);
+    bounded(paths, limits)
+}
+
+/// The same limits around whatever is served.
+fn bounded(paths: Router, limits: Limits) -> Router {
+    paths
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::from_fn(move |request, next| answers::within(limits.timeout, request, next)))
         .layer(RequestBodyLimitLayer::new(limits.request_bytes))
         .layer(CatchPanicLayer::custom(answers::panicked))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ mod run;
 pub use pipeline::Pipeline;
 pub use publisher::ResultLog;
 pub use replay::{Replayed, read_files, replay};
-pub use run::{run, run_until};
+pub use run::{run, run_published, run_until};
 
 use std::path::PathBuf;
 

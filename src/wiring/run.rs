@@ -6,7 +6,7 @@ use crate::{
     http::{self, HttpState},
     published::Published,
     sources::kafka::Offsets,
-    telemetry::{self, Target},
+    telemetry,
 };
 use anyhow::Context;
 use dataflows::names::Names;
@@ -21,28 +21,38 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Kafka to `/metrics`, until SIGTERM or SIGINT; log lines go to standard output.
+/// Kafka to `/metrics`, until SIGTERM or SIGINT. Logging is the caller's.
 pub fn run(config: Config) -> Result<(), RunError> {
-    let logging = telemetry::init(&config.log_level, Target::Stdout, config.log_burst);
-    logging.map_err(|error| RunError::Settings(error.into()))?;
     run_until(config, std::future::pending())
 }
 
-/// Kafka to `/metrics`, until SIGTERM or SIGINT or until `shutdown` is ready. Logging is the caller's.
+/// As [`run`], also until `shutdown` is ready.
 pub fn run_until(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+    let published = Published::new(Names::new(config.dataflow.limits.max_names));
+    run_published(config, published, shutdown)
+}
+
+/// As [`run_until`], published where the caller sees it too.
+pub fn run_published(
+    config: Config,
+    published: Arc<Published>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("starting the asynchronous runtime")?;
-    let outcome = runtime.block_on(live(Arc::new(config), shutdown));
+    let outcome = runtime.block_on(live(Arc::new(config), published, shutdown));
     // requests that are still open were given their time
     runtime.shutdown_timeout(Duration::from_millis(200));
-    telemetry::finish();
     outcome
 }
 
-async fn live(config: Arc<Config>, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+async fn live(
+    config: Arc<Config>,
+    published: Arc<Published>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let published = Published::new(Names::new(config.dataflow.limits.max_names));
     // before Kafka is touched: whoever asks gets an answer
     let listener = http::bind(config.listen).await.map_err(anyhow::Error::new)?;
     let state = HttpState::new(Arc::clone(&published), &config);

@@ -21,9 +21,9 @@ fn binary(event: &Value) -> Option<(Vec<u8>, Records)> {
     };
     for (name, value) in event.as_object()? {
         match name.as_str() {
-            "data" => {}
             "datacontenttype" => header("content-type", value.as_str()?),
-            "comment" => {}
+            // data is the value; an extension that is no text cannot be a header
+            "data" | "comment" => {}
             name => header(&format!("ce_{name}"), value.as_str()?),
         }
     }

@@ -4,6 +4,8 @@
 //! depth. One difference is left on purpose: a schema sees parsed values, so it cannot see a name given twice, which
 //! the decoder refuses; nor numbers and escapes that a parser refuses in fields that nobody reads.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers too")]
+
 mod agreement;
 mod binary;
 mod examples;

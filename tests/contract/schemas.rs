@@ -1,7 +1,13 @@
 //! The schemas as a whole: valid themselves, complete, and in step with the types.
 
-use crate::{json_files, schemas_dir};
-use dataflows::{decode::TYPE_PREFIX, event::Kind, feed::Reason};
+use crate::{decode_batch, json_files, schemas_dir};
+use dataflows::{
+    decode::TYPE_PREFIX,
+    event::Kind,
+    feed::{DeadLetter, Reason, Records},
+    names::Names,
+};
+use gocdnext_flow::sinks::{dead_letter_file::DeadLetterFile, dead_letters::Sink};
 use jsonschema::{Registry, Validator};
 use serde_json::Value;
 use std::fs;
@@ -79,4 +85,21 @@ fn dead_letters_have_the_reasons_of_the_decoder() {
         "reason": "not_json"})),
         "the bytes themselves are required"
     );
+}
+
+#[test]
+fn the_file_of_dead_letters_keeps_its_schema() {
+    let schema = validator("dead-letter");
+    let bytes = b"{}\n[\n\xff\xfe\n".to_vec();
+    let letters: Vec<DeadLetter> = decode_batch(bytes, Records::default(), &Names::new(1)).dead_letters;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("dead.ndjson");
+    let mut file = DeadLetterFile::create(Some(&path), vec!["events.ndjson".into()]).unwrap();
+    file.deliver(&letters).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 3);
+    for line in text.lines() {
+        let letter: Value = serde_json::from_str(line).unwrap();
+        schema.validate(&letter).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
 }

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     event::{AgentEvent, ArchiveResult, Delivery, DeliveryEvent, Event, Kind, RunEvent, Status},
-    feed::Reason,
     names::{NameCache, NameId},
     settings::Settings,
     time::Millis,
@@ -201,34 +200,4 @@ fn status(word: &str) -> Status {
 fn index(list: &[String], word: &str) -> u16 {
     let index = list.iter().position(|known| known == word).unwrap_or(list.len());
     u16::try_from(index).unwrap_or(u16::MAX)
-}
-
-/// A value whose brackets nest deeper than the bound. Most values have too few of them to need a closer look.
-pub(super) fn check_depth(value: &[u8], max_depth: usize) -> Result<(), Fault> {
-    let opening = value.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
-    if opening <= max_depth || depth(value) <= max_depth {
-        return Ok(());
-    }
-    let detail = format!("nested deeper than max_event_depth, which is {max_depth}");
-    Err(Fault::new(Reason::TooDeep, detail))
-}
-
-/// The deepest nesting of brackets outside of strings.
-fn depth(value: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in value {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }

@@ -46,7 +46,8 @@ fn parse_traceparent(bytes: &[u8]) -> Option<u128> {
     let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     let (version, trace, parent, flags) = (&head[..2], &head[3..35], &head[36..52], &head[53..]);
     let well_formed = [head[2], head[35], head[52]] == *b"---"
-        && [version, trace, parent, flags].into_iter().flatten().all(hex)
+        && [version, parent, flags].into_iter().flatten().all(hex)
+        && !trace.iter().fold(false, |upper, byte| upper | byte.is_ascii_uppercase())
         && version != b"ff"
         && parent.iter().any(|byte| *byte != b'0');
     // a later version may append fields
@@ -146,6 +147,8 @@ mod tests {
         assert_eq!(parent("ff", "00f067aa0ba902b7-01"), 0);
         assert_eq!(parent("00", "0000000000000000-01"), 0);
         assert_eq!(parent("00", "00F067AA0BA902B7-01"), 0);
+        assert_eq!(trace_id("00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), 0);
+        assert_eq!(trace_id("00-xbf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), 0);
         assert_eq!(parent("0é", "00f067aa0ba902b7-0"), 0);
         assert_eq!(trace_id(""), 0);
     }

@@ -8,6 +8,7 @@
 
 mod contract;
 mod data;
+mod depth;
 mod envelope;
 mod fault;
 mod ids;
@@ -153,7 +154,7 @@ impl Decoder {
             let detail = format!("longer than max_event_bytes, which is {}", self.max_event_bytes);
             return Err(Fault::new(Reason::TooLarge, detail));
         }
-        contract::check_depth(parts.value, self.max_event_depth)?;
+        depth::check(parts.value, self.max_event_depth)?;
         let mode = Mode::of(parts.headers)?;
         if len == 0 && mode == Mode::Structured {
             let detail = "the value is empty or null (a tombstone?); wanted a CloudEvent";

@@ -46,7 +46,7 @@ impl Kind {
 }
 
 /// See the module.
-pub(super) struct Input {
+pub(crate) struct Input {
     name: String,
     kind: Kind,
     reader: Box<dyn Read + Send>,
@@ -60,7 +60,7 @@ impl fmt::Debug for Input {
 }
 
 impl Input {
-    pub(super) fn open(path: &Path, read_bytes: Arc<AtomicU64>) -> Result<Self, SourceError> {
+    pub(crate) fn open(path: &Path, read_bytes: Arc<AtomicU64>) -> Result<Self, SourceError> {
         if is_stdin(path) {
             return Self::new("standard input".to_owned(), Kind::Plain, io::stdin(), None, read_bytes);
         }
@@ -110,7 +110,7 @@ impl Input {
     }
 
     /// As shown to people.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
@@ -119,7 +119,7 @@ impl Input {
     }
 
     /// What a failed read means; `line`: the last one read whole.
-    pub(super) fn explain(&self, error: io::Error, line: i64) -> SourceError {
+    pub(crate) fn explain(&self, error: io::Error, line: i64) -> SourceError {
         let (file, kind) = (self.name.clone(), self.kind.name());
         match (self.kind, error.kind()) {
             (Kind::Plain, _) => SourceError::Read { file, line: line + 1, error },

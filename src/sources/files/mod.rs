@@ -12,6 +12,7 @@ mod job_log;
 mod lines;
 
 pub use error::SourceError;
+pub(crate) use input::Input;
 pub use lines::MAX_LINE_BYTES;
 
 use crate::wiring::{InputFormat, ReplayOptions};
@@ -19,7 +20,6 @@ use dataflows::{
     feed::{Batch, CatchUp, DeadLetter, Partition, PartitionProgress, Records},
     time::{Millis, NextOffset},
 };
-use input::Input;
 use job_log::JobLog;
 use lines::Lines;
 use std::{

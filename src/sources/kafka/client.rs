@@ -1,7 +1,7 @@
 //! The librdkafka clients: which settings exactness needs, and what becomes of librdkafka's own messages.
 
 use super::SourceError;
-use crate::config::Config;
+use crate::config::{Config, kafka};
 use rdkafka::{
     ClientConfig, ClientContext,
     admin::AdminClient,
@@ -77,7 +77,9 @@ impl Clients {
 fn create<T: FromClientConfigAndContext<Quiet>>(settings: &ClientConfig, context: Quiet) -> Result<T, SourceError> {
     let refused = |error: KafkaError| match error {
         KafkaError::ClientConfig(_, what, name, value) => {
-            SourceError::Settings(format!("librdkafka refuses kafka.\"{name}\" = \"{value}\": {what}"))
+            let shown = if kafka::is_secret(&name) { kafka::MASK } else { &value };
+            let what = if kafka::is_secret(&name) { what.replace(&value, kafka::MASK) } else { what };
+            SourceError::Settings(format!("librdkafka refuses kafka.\"{name}\" = \"{shown}\": {what}"))
         }
         other => SourceError::Settings(format!("librdkafka refuses its settings: {other}")),
     };

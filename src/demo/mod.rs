@@ -1,0 +1,116 @@
+//! Embedded broker, a live fleet, the pipeline and the sidecar in one process: `gocdnext-flow demo`.
+//!
+//! Nothing in it is a stand-in but the broker and the fleet: the pipeline is the one of `run`. The fleet lives by the
+//! wall clock but faster than in life, and has a few minutes behind it when the pipeline starts, so that something is
+//! seen at once.
+
+mod broker;
+mod console;
+mod feed;
+mod figures;
+
+use crate::{
+    config::Config,
+    fleet::{FleetOptions, NoiseOptions},
+    published::Published,
+    wiring::{self, RunError},
+};
+use anyhow::Context;
+use broker::Broker;
+use console::Console;
+use dataflows::{names::Names, sequencer::Clock, time::Millis};
+use feed::Feed;
+use std::{
+    future::pending,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::oneshot;
+
+/// How much of the fleet's life lies behind it at the start, at the usual speed.
+const HISTORY_MS: Millis = 120_000;
+/// The speed and number of agents at which the history fits the embedded broker's memory several times over.
+const USUAL: (f64, f64) = (20.0, 40.0);
+
+/// What the demo was told beside the settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemoOptions {
+    pub seed: u64,
+    /// How many times faster than in life jobs run and pauses pass.
+    pub speed: f64,
+    pub tenants: u32,
+    pub agents: u32,
+    pub noise: NoiseOptions,
+    /// Ends by itself after this; `None`: on Ctrl-C or SIGTERM.
+    pub ends_after: Option<Duration>,
+}
+
+/// Runs until Ctrl-C, SIGTERM or the end of the time given.
+pub fn run(mut config: Config, options: &DemoOptions) -> Result<(), RunError> {
+    ask_for_port(config.listen)?;
+    let broker = Broker::start(&config.topic, &config.dead_letter_topic)?;
+    config.brokers = broker.address();
+    config.clock = Clock::Wall;
+    let feed = Feed::start(&config, fleet(options), options.noise)?;
+    let published = Published::new(Names::new(config.dataflow.limits.max_names));
+    let console = Console::start(&config, Arc::clone(&published));
+    let (feed, failed) = feed.go_live()?;
+    let outcome = wiring::run_published(config, published, end(options.ends_after, failed));
+    let fed = feed.stop();
+    console.stop();
+    outcome.and(fed.map_err(RunError::Runtime))
+}
+
+fn fleet(options: &DemoOptions) -> FleetOptions {
+    let scale = (options.speed / USUAL.0) * (f64::from(options.agents) / USUAL.1);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "minutes in ms")]
+    let history = (HISTORY_MS as f64 / scale.max(1.0)) as Millis;
+    FleetOptions {
+        seed: options.seed,
+        tenants: options.tenants,
+        agents: options.agents,
+        speed: options.speed,
+        start_ms: wall_ms() - history,
+        // a working day begins, so queues grow within minutes
+        first_hour: Some(9),
+        ..FleetOptions::default()
+    }
+}
+
+/// Says that the port is taken before anything else is said.
+fn ask_for_port(listen: SocketAddr) -> Result<(), RunError> {
+    let other = SocketAddr::new(listen.ip(), listen.port().wrapping_add(1_000).max(1_024));
+    let listener = TcpListener::bind(listen);
+    listener
+        .map(drop)
+        .with_context(|| {
+            format!("cannot listen on {listen}; choose another address with --listen, as --listen {other}")
+        })
+        .map_err(RunError::Runtime)
+}
+
+/// Ready when the time is over or the fleet cannot go on.
+async fn end(after: Option<Duration>, failed: oneshot::Receiver<()>) {
+    let time_is_over = async move {
+        match after {
+            Some(after) => tokio::time::sleep(after).await,
+            None => pending().await,
+        }
+    };
+    let fleet_failed = async move {
+        if failed.await.is_err() {
+            // the fleet was stopped and did not fail
+            pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = time_is_over => {}
+        () = fleet_failed => {}
+    }
+}
+
+fn wall_ms() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
