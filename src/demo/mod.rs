@@ -55,11 +55,11 @@ pub fn run(mut config: Config, options: &DemoOptions) -> Result<(), RunError> {
     let feed = Feed::start(&config, fleet(options), options.noise)?;
     let published = Published::new(Names::new(config.dataflow.limits.max_names));
     let console = Console::start(&config, Arc::clone(&published));
-    let (feed, failed) = feed.go_live()?;
+    let (living, failed) = feed.go_live()?;
     let outcome = wiring::run_published(config, published, end(options.ends_after, failed));
-    let fed = feed.stop();
+    let lived = living.stop();
     console.stop();
-    outcome.and(fed.map_err(RunError::Runtime))
+    outcome.and(lived.map_err(RunError::Runtime))
 }
 
 fn fleet(options: &DemoOptions) -> FleetOptions {

@@ -71,8 +71,8 @@ pub fn generate(config: &Config, options: GenerateOptions) -> Result<Generated, 
         handed: 0,
     };
     let cut_short = match options.target {
-        Target::File(path) => run.to_file(path)?,
-        Target::Kafka => run.to_kafka(config).map(|()| false)?,
+        Target::File(path) => run.write_file(path)?,
+        Target::Kafka => run.produce(config).map(|()| false)?,
     };
     run.bar.finish_and_clear();
     Ok(Generated { jobs: run.records.inner().jobs_made(), counts: run.records.counts(), cut_short })
@@ -98,7 +98,7 @@ impl Generation {
     }
 
     /// Whether the reader went away.
-    fn to_file(&mut self, path: PathBuf) -> Result<bool, GenerateError> {
+    fn write_file(&mut self, path: PathBuf) -> Result<bool, GenerateError> {
         let mut output = match Output::open(&path) {
             Ok(output) => output,
             Err(source) => return Err(GenerateError::Create { path, source }),
@@ -120,7 +120,7 @@ impl Generation {
         }
     }
 
-    fn to_kafka(&mut self, config: &Config) -> Result<(), GenerateError> {
+    fn produce(&mut self, config: &Config) -> Result<(), GenerateError> {
         let producer = EventProducer::new(&config.brokers, &config.topic, &config.kafka)?;
         while let Some(record) = self.next() {
             producer.send(&record.key, &record.value)?;

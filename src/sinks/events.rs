@@ -23,9 +23,9 @@ const TIMEOUT_MS: u32 = 30_000;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProduceError {
     #[error("librdkafka does not take these settings: {0}")]
-    Settings(KafkaError),
+    Settings(Box<KafkaError>),
     #[error("cannot send events to the topic {topic} on {brokers}: {source}; are the brokers up, and does it exist?")]
-    Send { topic: String, brokers: String, source: KafkaError },
+    Send { topic: String, brokers: String, source: Box<KafkaError> },
 }
 
 /// A producer of one topic.
@@ -69,7 +69,7 @@ impl EventProducer {
             .set("enable.idempotence", "true");
         config.extend(settings.iter().map(|(name, value)| (name.clone(), value.clone())));
         let producer =
-            config.create_with_context(Deliveries(Arc::clone(&failure))).map_err(ProduceError::Settings)?;
+            config.create_with_context(Deliveries(Arc::clone(&failure))).map_err(|error| ProduceError::Settings(Box::new(error)))?;
         Ok(Self { producer, failure, brokers: brokers.to_owned(), topic: topic.to_owned() })
     }
 
@@ -111,7 +111,7 @@ impl EventProducer {
     }
 
     fn failed(&self, source: KafkaError) -> ProduceError {
-        ProduceError::Send { topic: self.topic.clone(), brokers: self.brokers.clone(), source }
+        ProduceError::Send { topic: self.topic.clone(), brokers: self.brokers.clone(), source: Box::new(source) }
     }
 }
 
