@@ -1,6 +1,8 @@
 //! `generate` as a shell sees it: the same flags give the same bytes, noise stays within what was asked for, and what
 //! was generated can be checked and replayed.
 
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
 use std::{
     collections::BTreeMap,
     fs,

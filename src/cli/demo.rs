@@ -23,7 +23,8 @@ Examples:
 Needs nothing else: the broker is inside. Then look at
   http://localhost:8153/metrics   http://localhost:8153/readyz   http://localhost:8153/api/v1/snapshot
 Ctrl-C ends it. Unless told otherwise, 1% of the events come twice, all come up to 2s late, and 0.2%
-of the records are garbage, so that the series that count such things move.";
+of the records are garbage, so that the series that count such things move; a job
+counts as lost after 10m (with --speed 1: 200m).";
 
 /// So that every series moves.
 const NOISE: NoiseOptions =
@@ -52,6 +53,9 @@ impl Demo {
         if *loaded.origin("log_level") == Origin::Default {
             // a line for each of the fleet's jobs would hide the demo's own
             "warn".clone_into(&mut config.log_level);
+        }
+        if *loaded.origin("job_ttl") == Origin::Default {
+            config.dataflow.job_ttl_ms = demo::job_ttl_ms(self.speed);
         }
         let options = DemoOptions {
             seed: self.fleet.seed,

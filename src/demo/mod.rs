@@ -12,10 +12,10 @@ mod figures;
 use crate::{
     config::Config,
     fleet::{FleetOptions, NoiseOptions},
+    http::BindError,
     published::Published,
     wiring::{self, RunError},
 };
-use anyhow::Context;
 use broker::Broker;
 use console::Console;
 use dataflows::{names::Names, sequencer::Clock, time::Millis};
@@ -44,6 +44,13 @@ pub struct DemoOptions {
     pub noise: NoiseOptions,
     /// Ends by itself after this; `None`: on Ctrl-C or SIGTERM.
     pub ends_after: Option<Duration>,
+}
+
+/// After how long a job of the demo counts as lost: longer than the fleet's longest, short enough to be seen.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "at most days, in ms")]
+pub fn job_ttl_ms(speed: f64) -> Millis {
+    (600_000.0 * (USUAL.0 / speed).clamp(1.0, 1_000.0)) as Millis
 }
 
 /// Runs until Ctrl-C, SIGTERM or the end of the time given.
@@ -80,14 +87,8 @@ fn fleet(options: &DemoOptions) -> FleetOptions {
 
 /// Says that the port is taken before anything else is said.
 fn ask_for_port(listen: SocketAddr) -> Result<(), RunError> {
-    let other = SocketAddr::new(listen.ip(), listen.port().wrapping_add(1_000).max(1_024));
-    let listener = TcpListener::bind(listen);
-    listener
-        .map(drop)
-        .with_context(|| {
-            format!("cannot listen on {listen}; choose another address with --listen, as --listen {other}")
-        })
-        .map_err(RunError::Runtime)
+    let asked = TcpListener::bind(listen).map_err(|error| BindError::new(listen, error));
+    asked.map(drop).map_err(|error| RunError::Runtime(error.into()))
 }
 
 /// Ready when the time is over or the fleet cannot go on.

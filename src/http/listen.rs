@@ -20,12 +20,20 @@ pub enum BindError {
     Other { addr: SocketAddr, error: io::Error },
 }
 
+impl BindError {
+    /// What the system's refusal means.
+    #[must_use]
+    pub fn new(addr: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { addr },
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchAddress { addr },
+            io::ErrorKind::PermissionDenied => Self::Forbidden { addr },
+            _ => Self::Other { addr, error },
+        }
+    }
+}
+
 /// Opens `addr`; port 0 takes any free one.
 pub async fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(addr).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse { addr },
-        io::ErrorKind::AddrNotAvailable => BindError::NoSuchAddress { addr },
-        io::ErrorKind::PermissionDenied => BindError::Forbidden { addr },
-        _ => BindError::Other { addr, error },
-    })
+    TcpListener::bind(addr).await.map_err(|error| BindError::new(addr, error))
 }

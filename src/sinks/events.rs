@@ -68,8 +68,9 @@ impl EventProducer {
             .set("message.timeout.ms", TIMEOUT_MS.to_string())
             .set("enable.idempotence", "true");
         config.extend(settings.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let producer =
-            config.create_with_context(Deliveries(Arc::clone(&failure))).map_err(|error| ProduceError::Settings(Box::new(error)))?;
+        let producer = config
+            .create_with_context(Deliveries(Arc::clone(&failure)))
+            .map_err(|error| ProduceError::Settings(Box::new(error)))?;
         Ok(Self { producer, failure, brokers: brokers.to_owned(), topic: topic.to_owned() })
     }
 

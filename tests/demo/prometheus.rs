@@ -1,0 +1,97 @@
+//! A real Prometheus, and promtool, where they are installed.
+
+use crate::process::{PATIENCE, free_address};
+use serde_json::Value;
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Ends with the test.
+pub struct Prometheus {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Prometheus {
+    /// `None` where it is not installed.
+    pub fn start(target: SocketAddr, folder: &Path) -> Option<Self> {
+        let config = folder.join("prometheus.yml");
+        let scrape = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs: [{{job_name: demo, static_configs: [{{targets: [\"{target}\"]}}]}}]\n"
+        );
+        std::fs::write(&config, scrape).unwrap();
+        let address = free_address();
+        let started = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .args(["--enable-feature=exemplar-storage", "--scrape.discovery-reload-interval=500ms"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match started {
+            Ok(process) => Some(Self { process, address }),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => panic!("prometheus does not start: {error}"),
+        }
+    }
+
+    /// `data` of an API's answer; `None` while there is none.
+    fn api(&self, path: &str) -> Option<Value> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        write!(stream, "GET /api/v1/{path} HTTP/1.0\r\nhost: demo\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let mut answer: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+        Some(answer["data"].take())
+    }
+
+    /// The first answer that satisfies.
+    pub fn wait_for(&self, path: &str, enough: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + PATIENCE;
+        let mut last = None;
+        while Instant::now() < until {
+            last = self.api(path);
+            match last {
+                Some(data) if enough(&data) => return data,
+                _ => thread::sleep(Duration::from_millis(200)),
+            }
+        }
+        panic!("prometheus has nothing at {path} but {last:?}")
+    }
+}
+
+/// `promtool check metrics` must have nothing to say.
+pub fn promtool_check(exposition: &str) {
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match started {
+        Ok(promtool) => promtool,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("SKIPPED: promtool is not installed (Debian: apt-get install prometheus)");
+            return;
+        }
+        Err(error) => panic!("promtool does not start: {error}"),
+    };
+    promtool.stdin.take().unwrap().write_all(exposition.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
