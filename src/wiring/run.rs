@@ -6,7 +6,7 @@ use crate::{
     http::{self, HttpState},
     published::Published,
     sources::kafka::Offsets,
-    telemetry,
+    telemetry::{self, Target},
 };
 use anyhow::Context;
 use dataflows::names::Names;
@@ -21,12 +21,16 @@ use tokio::{
     sync::oneshot,
 };
 
-/// Kafka to `/metrics`, until SIGTERM or SIGINT. Logging is the caller's.
+/// Kafka to `/metrics`, until SIGTERM or SIGINT; log lines go to standard output.
 pub fn run(config: Config) -> Result<(), RunError> {
-    run_until(config, std::future::pending())
+    let logging = telemetry::init(&config.log_level, Target::Stdout, config.log_burst);
+    logging.map_err(|error| RunError::Settings(error.into()))?;
+    let outcome = run_until(config, std::future::pending());
+    telemetry::finish();
+    outcome
 }
 
-/// As [`run`], also until `shutdown` is ready.
+/// As [`run`], also until `shutdown` is ready. Logging is the caller's.
 pub fn run_until(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
     let published = Published::new(Names::new(config.dataflow.limits.max_names));
     run_published(config, published, shutdown)
