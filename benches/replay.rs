@@ -1,0 +1,129 @@
+//! End to end, from a file: what the whole pipeline costs over decoding alone, and what a second worker gives.
+//!
+//! `cargo bench --bench replay [-- EVENTS ROUNDS]`: prints figures and their ratios from one run. Each round measures
+//! every variant once, in turn, so that a busy machine troubles all alike; the least cpu and wall of the rounds counts. Cpu is
+//! the whole process's, user and system (`/proc/self/stat`), the reader's thread included.
+
+use dataflows::{
+    decode::{Decoded, Decoder},
+    names::Names,
+    settings::Settings,
+};
+use gocdnext_flow::{
+    config::Config,
+    fleet::{Fleet, FleetOptions},
+    sources::files::Files,
+    wiring::{InputFormat, ReplayOptions, read_files},
+};
+use std::{
+    error::Error,
+    fs,
+    io::{BufWriter, Write},
+    path::Path,
+    time::Instant,
+};
+
+/// Ticks of `/proc/self/stat` in a second, on every Linux.
+const TICKS: f64 = 100.0;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
+    let events = numbers.next().unwrap_or(1_000_000);
+    let rounds = numbers.next().unwrap_or(5);
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("events.ndjson");
+    let bytes = write_events(&path, events)?;
+    println!("{events} events of {} bytes, {rounds} rounds\n", bytes / events);
+    let options = options(&path);
+    let mut least = [Spent { cpu_s: f64::MAX, wall_s: f64::MAX }; 4];
+    for _ in 0..rounds {
+        let round = [
+            spent(|| read(&options, None))?,
+            spent(|| read(&options, Some(Decoder::new(&Settings::default(), Names::new(1_000_000)))))?,
+            spent(|| replay(&options, 1, events))?,
+            spent(|| replay(&options, 2, events))?,
+        ];
+        for (least, spent) in least.iter_mut().zip(round) {
+            least.cpu_s = least.cpu_s.min(spent.cpu_s);
+            least.wall_s = least.wall_s.min(spent.wall_s);
+        }
+    }
+    let names = ["read lines", "read and decode", "replay, 1 worker", "replay, 2 workers"];
+    println!("{:<20}{:>10}{:>10}{:>16}", "", "cpu s", "wall s", "k events/s");
+    for (name, spent) in names.iter().zip(&least) {
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let rate = events as f64 / spent.wall_s / 1_000.0;
+        println!("{name:<20}{:>10.2}{:>10.2}{rate:>16.0}", spent.cpu_s, spent.wall_s);
+    }
+    let [_, decode, one, two] = least;
+    println!("\ncpu, replay with 1 worker / decode alone:  {:.2}", one.cpu_s / decode.cpu_s);
+    println!("cpu, replay with 2 workers / with 1:       {:.2}", two.cpu_s / one.cpu_s);
+    println!("speed, 2 workers / 1 (wall):               {:.2}", one.wall_s / two.wall_s);
+    Ok(())
+}
+
+/// What a variant took.
+#[derive(Clone, Copy, Debug)]
+struct Spent {
+    cpu_s: f64,
+    wall_s: f64,
+}
+
+fn spent(work: impl FnOnce() -> Result<(), Box<dyn Error>>) -> Result<Spent, Box<dyn Error>> {
+    let (cpu, start) = (cpu_s()?, Instant::now());
+    work()?;
+    let wall_s = start.elapsed().as_secs_f64();
+    Ok(Spent { cpu_s: cpu_s()? - cpu, wall_s })
+}
+
+fn cpu_s() -> Result<f64, Box<dyn Error>> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let after_name = stat.rsplit(')').next().ok_or("no stat")?;
+    let fields: Vec<f64> = after_name.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect();
+    Ok((fields[11] + fields[12]) / TICKS)
+}
+
+/// A fleet as large as it takes: jobs, runs, agents, webhooks and archives in the proportions of life.
+fn write_events(path: &Path, events: usize) -> Result<usize, Box<dyn Error>> {
+    let fleet = FleetOptions { tenants: 50, pipelines: 20, agents: 1_000, ..FleetOptions::default() };
+    let mut file = BufWriter::new(fs::File::create(path)?);
+    let mut bytes = 0;
+    for record in Fleet::new(fleet).take(events) {
+        file.write_all(&record.value)?;
+        file.write_all(b"\n")?;
+        bytes += record.value.len();
+    }
+    file.flush()?;
+    Ok(bytes)
+}
+
+fn options(path: &Path) -> ReplayOptions {
+    ReplayOptions {
+        files: vec![path.to_owned()],
+        format: InputFormat::Events,
+        time_origin: None,
+        metrics_out: None,
+        dead_letters: None,
+        log_jobs: false,
+    }
+}
+
+/// On one thread: reads, and decodes where a decoder is given.
+fn read(options: &ReplayOptions, mut decoder: Option<Decoder>) -> Result<(), Box<dyn Error>> {
+    let mut files = Files::open(options)?;
+    while let Some(step) = files.next()? {
+        if let Some(decoder) = &mut decoder {
+            let mut decoded = Decoded::default();
+            decoder.decode(&step.batch, &mut decoded);
+            std::hint::black_box(&decoded);
+        }
+        std::hint::black_box(&step);
+    }
+    Ok(())
+}
+
+fn replay(options: &ReplayOptions, workers: usize, events: usize) -> Result<(), Box<dyn Error>> {
+    let replayed = read_files(Config { workers, ..Config::default() }, options)?;
+    let read = usize::try_from(replayed.summary.events)?;
+    if read == events { Ok(()) } else { Err(format!("{read} of {events} events were read").into()) }
+}
