@@ -135,3 +135,17 @@ fn series_go_to_standard_output_alone_and_the_summary_beside_them() {
     assert!(summary.starts_with("records read"), "{summary}");
     assert!(summary.contains("jobs open at the end                     1\n"), "{summary}");
 }
+
+#[test]
+fn job_results_are_logged_on_standard_error_where_asked_for() {
+    let directory = TempDir::new().unwrap();
+    let rows: String = (0..100).map(|n| format!("{n},q,u,a,0,1,{},success\n", 5 + n)).collect();
+    let path = written(&directory, "jobs.csv", format!("{HEADER}{rows}").as_bytes());
+    let output = replay(&["--format", "job-log", "--log-jobs"]).arg(&path).output().unwrap();
+    let log = text(&output.stderr);
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut durations: Vec<i64> = lines.iter().map(|line| line["duration_ms"].as_i64().unwrap()).collect();
+    durations.sort_unstable();
+    assert_eq!(durations, (4..104).map(|seconds| seconds * 1_000).collect::<Vec<_>>(), "one a job, none left out");
+    assert!(lines.iter().all(|line| line["msg"] == "agent job result" && line["pipeline"] == "q"));
+}

@@ -15,6 +15,7 @@ use crate::{
     },
     sources::files::{Files, SourceError},
     summary::{Summary, Tally},
+    telemetry,
 };
 use anyhow::{Context, anyhow};
 use dataflows::{
@@ -137,7 +138,13 @@ pub fn read_files(config: Config, options: &ReplayOptions) -> Result<Replayed, R
         bar: bar.clone(),
         refused: Refused::default(),
     };
-    let mut folding = Folding { registry: Registry::new(&settings), last: None, tally: Tally::default(), records: 0 };
+    let mut folding = Folding {
+        registry: Registry::new(&settings),
+        last: None,
+        tally: Tally::default(),
+        records: 0,
+        log_jobs: options.log_jobs.then(|| table.clone()),
+    };
     let (read, folded) = thread::scope(|scope| {
         let reader = scope.spawn(|| reading.run());
         let folded = outputs.iter().try_for_each(|output| folding.fold(output, &sink));
@@ -228,12 +235,19 @@ struct Folding {
     last: Option<Snapshot>,
     tally: Tally,
     records: u64,
+    /// Set where each job's result is to be logged.
+    log_jobs: Option<Names>,
 }
 
 impl Folding {
     fn fold(&mut self, output: EpochOutput, sink: &Mutex<DeadLetterFile>) -> Result<(), SinkError> {
         deliver(sink, &output.dead_letters)?;
-        output.results.iter().for_each(|result| self.tally.add(result));
+        for result in &output.results {
+            self.tally.add(result);
+            if let Some(names) = &self.log_jobs {
+                telemetry::job_result(result, names);
+            }
+        }
         self.records += output.records;
         let last = output.end.last;
         let snapshot = self.registry.fold(output.end.epoch, output.stream_time, output.deltas);
