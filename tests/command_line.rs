@@ -1,5 +1,7 @@
 //! The program as a shell sees it: exit codes, what goes to which stream, the real environment.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 use std::{
     fs,
     process::{Command, Output, Stdio},

@@ -1,5 +1,7 @@
 //! What a replay says to people when something is wrong, through the real program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 use std::{
     fs,
     io::Write,

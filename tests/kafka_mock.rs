@@ -1,5 +1,7 @@
 //! The live path over librdkafka's in-process broker: no Java needed, no throughput or durability shown.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 mod kafka;
 
 use kafka::{Live, PATIENCE, config, eventually, producer, run_queued, send, send_runs};

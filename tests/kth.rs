@@ -2,6 +2,8 @@
 //!
 //! The figures are those of `examples/kth-sp2/README.md`, which were taken from the rows by other means.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 use dataflows::{event::Status, feed::Records, registry::Snapshot, series::Quality};
 use gocdnext_flow::{
     config::Config,

@@ -169,7 +169,6 @@ impl Shard {
     }
 
     /// Where an entry would lie in an empty table: in the order of its second word.
-    #[expect(clippy::cast_possible_truncation, reason = "the product's upper half is below the capacity")]
     const fn home(&self, entry: &Entry) -> usize {
         ((entry[1] as u64 * self.capacity as u64) >> 32) as usize
     }

@@ -1,5 +1,7 @@
 //! The graph end to end, from bytes to epochs: whole, in order, the same with any number of workers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 use dataflows::{
     feed::{Batch, CatchUp, EpochEnd, PartitionProgress, Records},
     graph::{self, EpochOutput, Feeder},

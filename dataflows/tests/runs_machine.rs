@@ -1,5 +1,7 @@
 //! The job and run machine, rule by rule (docs/rules.md): short histories, and what the series then say.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 use dataflows::{
     event::{Kind, RunEvent, Status},
     machines::{Close, Closed, Machine, RunsMachine},

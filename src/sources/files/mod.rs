@@ -23,7 +23,7 @@ use dataflows::{
 use job_log::JobLog;
 use lines::Lines;
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{Arc, atomic::AtomicU64},
 };
 
@@ -109,10 +109,11 @@ impl Files {
             };
             files.push(File { reader: Some(reader), reached: None, next_line: 1 });
         }
-        Ok(Self { files, names: paths.iter().map(name).collect(), read_bytes, total_bytes })
+        Ok(Self { files, names: paths.iter().map(|path| name(path)).collect(), read_bytes, total_bytes })
     }
 
     /// The next chunk of the file that is furthest behind; `None` when all are read.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail and go no further")]
     pub fn next(&mut self) -> Result<Option<Step>, SourceError> {
         loop {
             let open = self.files.iter_mut().enumerate().filter(|(_, file)| file.reader.is_some());
@@ -164,7 +165,7 @@ impl Files {
     }
 }
 
-fn name(path: &PathBuf) -> String {
+fn name(path: &Path) -> String {
     if input::is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn it_is_full_at_its_size() {
         let mut arena = Arena::default();
-        arena.push(lent(1, &[], &[0; ARENA_BYTES - 4]));
+        arena.push(lent(1, &[], &Box::<[u8]>::from(vec![0; ARENA_BYTES - 4])));
         assert!(!arena.is_full());
         arena.push(lent(2, &[], b""));
         assert!(arena.is_full());

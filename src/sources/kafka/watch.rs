@@ -192,9 +192,8 @@ impl Watcher {
                 let policy = topic.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default();
                 return if policy.contains("compact") { Err(self.compacted(&policy)) } else { Ok(()) };
             }
-            Ok(Some(Err(code))) => Some(code),
+            Ok(Some(Err(code))) | Err(KafkaError::AdminOp(code)) => Some(code),
             Ok(None) => None,
-            Err(KafkaError::AdminOp(code)) => Some(code),
             Err(error) => return Err(self.unreachable(&error)),
         };
         match code {
