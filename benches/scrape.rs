@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench scrape`
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dataflows::{
     names::Names,

@@ -2,6 +2,8 @@
 //!
 //! Seeds of failures go to `properties.proptest-regressions`, which is committed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 mod drive;
 mod model;
 
