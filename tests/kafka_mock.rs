@@ -4,11 +4,9 @@
 
 mod kafka;
 
-use kafka::{Live, PATIENCE, config, eventually, producer, run_queued, send, send_runs};
+use kafka::{Live, PATIENCE, config, producer, run_queued, send, send_runs};
 use rdkafka::{
-    Message,
-    consumer::{BaseConsumer, Consumer},
-    message::{Header, Headers, OwnedHeaders},
+    message::{Header, OwnedHeaders},
     mocking::MockCluster,
     producer::{DefaultProducerContext, Producer},
 };
@@ -54,41 +52,25 @@ fn what_cannot_be_read_goes_to_the_dead_letters_with_all_it_had() {
 
     let live = Live::start(&config(&brokers, "events"));
     live.wait_for_runs(1);
-    let (key, value, headers) = letters(&brokers, "events.dead-letters", 1).remove(0);
-    assert_eq!((key.as_slice(), value.as_slice()), (&b"k1"[..], &b"{not json"[..]));
-    let all = |name: &str| headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect::<Vec<_>>();
-    assert_eq!(all("trace"), ["a", "b"], "in their order, doubled ones too");
-    assert_eq!(all("dead_letter_topic"), ["events"]);
-    assert_eq!(all("dead_letter_partition"), ["0"]);
-    assert_eq!(all("dead_letter_offset"), ["0"]);
-    assert_eq!(all("dead_letter_reason"), ["not_json"]);
-    assert_eq!(all("dead_letter_timestamp").len(), 1);
-    assert!(!all("dead_letter_detail")[0].is_empty());
-    assert_eq!(all("dead_letter_value_bytes").len(), 0);
+    let letter = kafka::letters(&brokers, "events.dead-letters", 1).remove(0);
+    assert_eq!((letter.key.as_slice(), letter.value.as_slice()), (&b"k1"[..], &b"{not json"[..]));
+    assert_eq!(letter.header("trace"), ["a", "b"], "in their order, doubled ones too");
+    assert_eq!(letter.header("dead_letter_topic"), ["events"]);
+    assert_eq!(letter.header("dead_letter_partition"), ["0"]);
+    assert_eq!(letter.header("dead_letter_offset"), ["0"]);
+    assert_eq!(letter.header("dead_letter_reason"), ["not_json"]);
+    assert_eq!(letter.header("dead_letter_timestamp").len(), 1);
+    assert!(!letter.header("dead_letter_detail")[0].is_empty());
+    assert_eq!(letter.header("dead_letter_value_bytes"), [""; 0]);
 }
 
-type Letter = (Vec<u8>, Vec<u8>, Vec<(String, String)>);
-
-/// The first `count` records of a topic's partition 0.
-fn letters(brokers: &str, topic: &str, count: usize) -> Vec<Letter> {
-    let mut settings = rdkafka::ClientConfig::new();
-    settings.set("bootstrap.servers", brokers).set("group.id", "test").set("fetch.wait.max.ms", "10");
-    let consumer: BaseConsumer = settings.create().unwrap();
-    let mut list = rdkafka::TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, rdkafka::Offset::Beginning).unwrap();
-    consumer.assign(&list).unwrap();
-    let mut found = Vec::new();
-    eventually("dead letters", || {
-        if let Some(Ok(message)) = consumer.poll(std::time::Duration::from_millis(10)) {
-            let header = |h: Header<'_, &[u8]>| {
-                (h.key.to_owned(), String::from_utf8(h.value.unwrap_or_default().to_vec()).unwrap())
-            };
-            let headers = message.headers().map(|h| h.iter().map(header).collect()).unwrap_or_default();
-            found.push((message.key().unwrap().to_vec(), message.payload().unwrap().to_vec(), headers));
-        }
-        (found.len() == count).then_some(())
-    });
-    found
+#[test]
+fn an_absent_broker_is_waited_for_and_named() {
+    let brokers = format!("127.0.0.1:{}", kafka::free_port());
+    let live = Live::start(&config(&brokers, "events"));
+    let reason = live.eventually("a reason", || live.check("kafka").err().filter(|reason| reason != "not yet"));
+    assert!(reason.starts_with(&format!("Kafka at {brokers} cannot be asked: ")), "{reason}");
+    assert_eq!(live.runs(), None, "I2: own health only");
 }
 
 #[test]

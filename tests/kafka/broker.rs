@@ -1,1 +1,189 @@
-//! A real broker.
+//! A real Apache Kafka: one node from its jars, on random ports, in a directory of its own, killed when dropped.
+//!
+//! Needs Java, and Maven for the first time (Debian: `default-jre-headless maven`). The jars are kept in `.cache/kafka`,
+//! or where `KAFKA_JARS` points. Without them a test says SKIPPED on standard error and passes.
+
+use super::{PATIENCE, eventually, free_port};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+};
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Starting and stopping take seconds, on a busy machine many.
+const START_WITHIN: Duration = Duration::from_secs(120);
+
+pub struct Broker {
+    dir: TempDir,
+    jars: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
+
+/// The broker that tests share which do not stop it; each has topics of its own. `None`: SKIPPED.
+pub fn shared() -> Option<Arc<Broker>> {
+    let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(broker) = shared.upgrade() {
+        return Some(broker);
+    }
+    let broker = Arc::new(Broker::start()?);
+    *shared = Arc::downgrade(&broker);
+    Some(broker)
+}
+
+impl Broker {
+    /// A broker of one's own. `None`: SKIPPED.
+    pub fn start() -> Option<Self> {
+        let jars = jars()?;
+        let dir = tempfile::tempdir().expect("a directory");
+        let (port, controller_port) = (free_port(), free_port());
+        let template = fs::read_to_string(format!("{ROOT}/tests/kafka/server.properties")).expect("the settings");
+        let settings = template
+            .replace("{port}", &port.to_string())
+            .replace("{controller_port}", &controller_port.to_string())
+            .replace("{dir}", &dir.path().join("data").to_string_lossy());
+        fs::write(dir.path().join("server.properties"), settings).expect("its settings are written");
+        let mut broker = Self { dir, jars, port, child: None };
+        // any 16 bytes in base64
+        let format = ["format", "--standalone", "-t", "Z29jZG5leHQtdGVzdHMtMQ", "-c"];
+        let formatted = broker.java("kafka.tools.StorageTool", &format).status().expect("java runs");
+        assert!(formatted.success(), "the storage is not formatted: {}", broker.log());
+        broker.restart();
+        Some(broker)
+    }
+
+    /// A command that runs a class of Kafka's with the settings as its last argument.
+    fn java(&self, class: &str, arguments: &[&str]) -> Command {
+        let log = File::options().create(true).append(true).open(self.dir.path().join("log")).expect("a log");
+        let mut command = Command::new("java");
+        command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+        command.arg(self.jars.join("*")).arg(class).args(arguments).arg(self.dir.path().join("server.properties"));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
+        command
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Starts it again with the same data and the same port.
+    pub fn restart(&mut self) {
+        assert!(self.child.is_none(), "it runs");
+        self.child = Some(self.java("kafka.Kafka", &[]).spawn().expect("java runs"));
+        let consumer: BaseConsumer = self.settings().create().expect("a client");
+        let start = std::time::Instant::now();
+        loop {
+            if consumer.fetch_metadata(None, Duration::from_secs(1)).is_ok_and(|m| !m.brokers().is_empty()) {
+                return;
+            }
+            let ended = self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|status| status.is_some()));
+            assert!(!ended, "the broker has ended: {}", self.log());
+            assert!(start.elapsed() < START_WITHIN, "the broker does not answer: {}", self.log());
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it can be killed");
+            child.wait().expect("it has ended");
+        }
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn settings(&self) -> ClientConfig {
+        let mut settings = ClientConfig::new();
+        settings.set("bootstrap.servers", self.address());
+        settings
+    }
+
+    fn admin<T>(&self, ask: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> T) -> T {
+        let admin = self.settings().create().expect("a client");
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        Runtime::new().expect("a runtime").block_on(ask(&admin, &options))
+    }
+
+    /// Makes a topic and waits until it is there.
+    pub fn topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (name, value) in settings {
+            topic = topic.set(name, value);
+        }
+        let made = self.admin(async |admin, options| admin.create_topics([&topic], options).await);
+        made.expect("an answer").remove(0).expect("the topic is made");
+        let consumer: BaseConsumer = self.settings().create().expect("a client");
+        eventually("the topic has leaders", || {
+            let metadata = consumer.fetch_metadata(Some(name), Duration::from_secs(5)).ok()?;
+            let leads = |topic: &rdkafka::metadata::MetadataTopic| {
+                !topic.partitions().is_empty() && topic.partitions().iter().all(|p| p.leader() >= 0)
+            };
+            metadata.topics().iter().all(leads).then_some(())
+        });
+    }
+
+    /// Raises the number of partitions.
+    pub fn partitions(&self, topic: &str, count: usize) {
+        let more = NewPartitions::new(topic, count);
+        let made = self.admin(async |admin, options| admin.create_partitions([&more], options).await);
+        made.expect("an answer").remove(0).expect("the partitions are made");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn runs(program: &str, argument: &str) -> bool {
+    let status = Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+/// Kafka's jars, fetched once.
+fn jars() -> Option<PathBuf> {
+    let given = std::env::var_os("KAFKA_JARS").map(PathBuf::from);
+    let jars = given.unwrap_or_else(|| Path::new(ROOT).join(".cache/kafka"));
+    let whole = jars.join(".complete");
+    if !runs("java", "-version") {
+        return skipped("java");
+    }
+    if !whole.exists() {
+        if !runs("mvn", "-version") {
+            return skipped("mvn");
+        }
+        let goal =
+            ["-q", "-B", "-f", "tests/kafka/pom.xml", "dependency:copy-dependencies", "-DincludeScope=runtime"];
+        let mut maven = Command::new("mvn");
+        maven.current_dir(ROOT).args(goal).arg(format!("-DoutputDirectory={}", jars.display()));
+        assert!(maven.status().expect("mvn runs").success(), "Kafka's jars were not fetched");
+        // only a whole copy is kept
+        File::create(whole).expect("the mark");
+    }
+    Some(jars)
+}
+
+/// Past the capture of test output: a test that shows nothing must say so.
+fn skipped(program: &str) -> Option<PathBuf> {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    let line = format!("SKIPPED {test}: there is no `{program}`; Debian: apt install default-jre-headless maven\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
+    None
+}

@@ -12,8 +12,9 @@ use gocdnext_flow::{
     wiring::{Pipeline, RunError},
 };
 use rdkafka::{
-    ClientConfig,
-    message::OwnedHeaders,
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    message::{Headers, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use std::{
@@ -24,7 +25,7 @@ use std::{
 use tokio::runtime::Runtime;
 
 /// Nothing here takes long; a test that waits in vain fails after this.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` finds what it looks for.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -71,6 +72,44 @@ pub fn send_runs(producer: &BaseProducer, topic: &str, partition: i32, runs: std
 pub fn send(producer: &BaseProducer, topic: &str, partition: i32, key: &[u8], value: &[u8], headers: OwnedHeaders) {
     let record = BaseRecord::to(topic).partition(partition).key(key).payload(value).headers(headers);
     producer.send(record).map_err(|(error, _)| error).expect("room in the queue");
+}
+
+/// A record of the dead-letter topic.
+pub struct Letter {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+    headers: Vec<(String, String)>,
+}
+
+impl Letter {
+    /// The values of a header, in their order.
+    pub fn header(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
+    }
+}
+
+/// The first `count` records of a topic's partition 0.
+pub fn letters(brokers: &str, topic: &str, count: usize) -> Vec<Letter> {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", brokers).set("group.id", "test").set("fetch.wait.max.ms", "10");
+    let consumer: BaseConsumer = settings.create().expect("a client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).expect("an offset");
+    consumer.assign(&list).expect("it is assigned");
+    let mut found = Vec::new();
+    eventually("dead letters", || {
+        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(10)) {
+            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+            let headers = message.headers().into_iter().flat_map(Headers::iter);
+            found.push(Letter {
+                key: message.key().unwrap_or_default().to_vec(),
+                value: message.payload().unwrap_or_default().to_vec(),
+                headers: headers.map(|header| (header.key.to_owned(), text(header.value))).collect(),
+            });
+        }
+        (found.len() == count).then_some(())
+    });
+    found
 }
 
 /// A running pipeline.
