@@ -11,16 +11,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{
-    future::Future,
-    io,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -31,6 +22,8 @@ use tower::ServiceExt as _;
 
 /// How many timeouts long a connection may live, so that a client that reads forever does end.
 const LIFETIME_IN_TIMEOUTS: u32 = 6;
+/// What a new connection has to send its first request while another waits for its slot.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 /// After an accept that failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// The least hyper takes as a buffer.
@@ -137,10 +130,9 @@ async fn connection(
     mut leave: watch::Receiver<Leave>,
     _slot: OwnedSemaphorePermit,
 ) {
-    let asked = Arc::new(AtomicBool::new(false));
-    let asks = Arc::clone(&asked);
+    let (asks, mut asked) = watch::channel(false);
     let app = app.map_request(move |request: Request<Incoming>| {
-        asks.store(true, Relaxed);
+        asks.send_replace(true);
         request
     });
     let serving = http1::Builder::new()
@@ -155,8 +147,14 @@ async fn connection(
         () = sleep(limits.timeout * LIFETIME_IN_TIMEOUTS) => {}
     }
     let ending = *leave.borrow() == Leave::End;
-    if ending && !asked.load(Relaxed) {
-        return; // hyper would wait for a first request
+    if ending && !*asked.borrow() {
+        return;
+    }
+    // hyper would close a connection that it has not read from yet, and leave a request on its way unanswered
+    tokio::select! {
+        ended = serving.as_mut() => return log_end(ended),
+        _ = asked.changed() => {}
+        () = sleep(limits.timeout.min(FIRST_REQUEST_GRACE)) => {}
     }
     serving.as_mut().graceful_shutdown();
     if let Ok(ended) = timeout(limits.timeout, serving).await {

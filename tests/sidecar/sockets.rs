@@ -16,3 +16,14 @@ fn one_connection_serves_several_requests() {
     let answer = server.connect().ask(&format!("{request}\r\n{request}connection: close\r\n\r\n"));
     assert_eq!(answer.text().matches("HTTP/1.1 200").count(), 1, "the second follows the first: {}", answer.text());
 }
+
+#[test]
+fn many_at_once_are_all_answered() {
+    let server = Server::start(&Config { http_max_connections: 4, ..Config::default() });
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..64).map(|_| scope.spawn(|| server.get("/metrics", "").status)).collect();
+        for client in clients {
+            assert_eq!(client.join().unwrap(), 200);
+        }
+    });
+}
