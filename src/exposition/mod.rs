@@ -75,7 +75,7 @@ pub fn render(published: &Published, settings: &Settings, format: Format, now_ms
     if let Some(snapshot) = &snapshot {
         dataflow::write(snapshot, settings, &published.names, &mut text);
     }
-    own::write(published, now_ms, &mut text);
+    own::write(published, snapshot.as_deref(), now_ms, &mut text);
     text.finish()
 }
 

@@ -5,16 +5,17 @@ use crate::{
     published::{OwnHealth, Published},
     version,
 };
-use dataflows::{series::SeriesType, time::Millis};
+use dataflows::{registry::Snapshot, series::SeriesType, time::Millis};
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 
 /// Stream time at most this old counts as caught up.
 const CAUGHT_UP_MS: Millis = 60_000;
 
-pub(super) fn write(published: &Published, now_ms: Millis, text: &mut Text) {
+pub(super) fn write(published: &Published, shown: Option<&Snapshot>, now_ms: Millis, text: &mut Text) {
     let own = &published.own;
-    progress(published, now_ms, text);
+    // taken by the caller, once: the figures about an epoch belong to the series shown (I3)
+    progress(published, shown, now_ms, text);
     lag(own, text);
     let build = [("version", version::VERSION), ("revision", version::revision())];
     text.header("gocdnext_flow_build_info", SeriesType::Gauge, "1: which build this is.");
@@ -25,7 +26,7 @@ pub(super) fn write(published: &Published, now_ms: Millis, text: &mut Text) {
     }
 }
 
-fn progress(published: &Published, now_ms: Millis, text: &mut Text) {
+fn progress(published: &Published, shown: Option<&Snapshot>, now_ms: Millis, text: &mut Text) {
     let own = &published.own;
     let mut gauge = |name: &str, help: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -33,18 +34,19 @@ fn progress(published: &Published, now_ms: Millis, text: &mut Text) {
             text.line(name, "", &[], value);
         }
     };
-    let epoch = own.committed_epoch.load(Relaxed);
+    let epoch = shown.map_or_else(|| own.committed_epoch.load(Relaxed), |snapshot| snapshot.epoch.0);
     let committed = (epoch > 0).then_some(epoch);
     gauge("gocdnext_flow_committed_epoch", "The last committed epoch.", committed.map(Value::Count));
-    let age = committed.map(|_| Value::Millis((now_ms - own.committed_at_ms.load(Relaxed)).max(0)));
+    let at = Some(own.committed_at_ms.load(Relaxed)).filter(|at| *at > 0);
+    let age = at.map(|at| Value::Millis(now_ms.saturating_sub(at).max(0)));
     gauge("gocdnext_flow_commit_age_seconds", "Time since the last commit.", age);
-    let stream_time = own.stream_time_ms.load(Relaxed);
+    let stream_time = shown.map_or_else(|| own.stream_time_ms.load(Relaxed), |snapshot| snapshot.stream_time.0);
     let known = (stream_time != Millis::MIN).then_some(Value::Millis(stream_time));
     gauge("gocdnext_flow_stream_time_seconds", "Stream time of the last committed epoch.", known);
-    let shown = published.snapshot.load().as_ref().map(|snapshot| snapshot.stream_time.0);
-    let caught_up = shown.is_some_and(|time| now_ms.saturating_sub(time) <= CAUGHT_UP_MS);
+    // absent where no series are shown: a standby that said 0 would mislead alerts
+    let caught_up = shown.map(|snapshot| now_ms.saturating_sub(snapshot.stream_time.0) <= CAUGHT_UP_MS);
     let help = "1 while the published stream time is at most 60 s old.";
-    gauge("gocdnext_flow_caught_up", help, Some(Value::Count(u64::from(caught_up))));
+    gauge("gocdnext_flow_caught_up", help, caught_up.map(|yes| Value::Count(u64::from(yes))));
     let in_flight = own.epochs_in_flight.load(Relaxed);
     gauge("gocdnext_flow_epochs_in_flight", "Epochs read and not committed.", Some(Value::Count(in_flight)));
     let mut counter = |name: &str, help: &str, count: u64| {

@@ -87,10 +87,19 @@ impl Text {
 
     fn value(&mut self, value: Value) {
         match value {
-            Value::Count(count) => self.written(format_args!("{count}")),
-            Value::Level(level) => self.written(format_args!("{level}")),
+            Value::Count(count) => self.out.push_str(itoa::Buffer::new().format(count)),
+            Value::Level(level) => self.out.push_str(itoa::Buffer::new().format(level)),
             Value::Millis(ms) => self.out.push_str(&seconds(ms)),
-            Value::Float(float) => self.written(format_args!("{float}")),
+            Value::Float(float) => self.float(float),
+        }
+    }
+
+    /// Infinities as the formats spell them; Rust's differ.
+    fn float(&mut self, float: f64) {
+        if float.is_infinite() {
+            self.out.push_str(if float > 0.0 { "+Inf" } else { "-Inf" });
+        } else {
+            self.written(format_args!("{float}"));
         }
     }
 
