@@ -1,14 +1,21 @@
 //! `generate` as a shell sees it: the same flags give the same bytes, noise stays within what was asked for, and what
 //! was generated can be checked and replayed.
 
-#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    mocking::MockCluster,
+};
 use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 fn flow(arguments: &[&str]) -> Command {
@@ -184,6 +191,60 @@ fn similar(one: &str, other: &str) {
         assert_eq!(one, other);
     }
     assert_eq!(one.lines().count(), other.lines().count());
+}
+
+/// Key and value of every record of a topic.
+fn consumed(brokers: &str, topic: &str, partitions: i32) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "test")
+        .set("enable.partition.eof", "true")
+        .create()
+        .unwrap();
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let (mut records, mut open) = (Vec::new(), partitions);
+    while open > 0 {
+        match consumer.poll(Duration::from_mins(1)).expect("the broker answers") {
+            Ok(record) => records.push((record.key().unwrap().to_vec(), record.payload().unwrap().to_vec())),
+            Err(KafkaError::PartitionEOF(_)) => open -= 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    records
+}
+
+#[test]
+fn into_kafka_go_the_same_events_under_their_keys() {
+    let broker = MockCluster::new(1).unwrap();
+    broker.create_topic("fleet", 3, 1).unwrap();
+    let brokers = broker.bootstrap_servers();
+    succeeded(&mut flow(&["generate", "--jobs", "300", "--brokers", &brokers, "--topic", "fleet"]));
+    let records = consumed(&brokers, "fleet", 3);
+    for (key, value) in &records {
+        let event: serde_json::Value = serde_json::from_slice(value).unwrap();
+        let owner = event["data"].get("run_id").or(event["data"].get("agent_id"));
+        assert!(owner.is_none_or(|owner| owner.as_str().unwrap().as_bytes() == key), "{event}");
+    }
+    let mut sent: Vec<_> = records.into_iter().map(|(_, value)| value).collect();
+    let file = generated(&["--jobs", "300"]);
+    let mut expected = lines(&file);
+    sent.sort_unstable();
+    expected.sort_unstable();
+    assert!(sent.iter().eq(expected.iter()), "{} records, {} lines", sent.len(), expected.len());
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_named() {
+    let mut command = flow(&["generate", "--jobs", "1", "--brokers", "127.0.0.1:1"]);
+    let output = command.env("GOCDNEXT_FLOW_KAFKA_MESSAGE_TIMEOUT_MS", "1000").output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("cannot send events to the topic gocdnext.events on 127.0.0.1:1"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
 }
 
 #[test]

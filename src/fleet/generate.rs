@@ -49,10 +49,10 @@ pub struct Generated {
 /// Why generation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    #[error("cannot create {}: {source}", path.display())]
-    Create { path: PathBuf, source: io::Error },
-    #[error("cannot write to {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error("cannot create {}: {error}", path.display())]
+    Create { path: PathBuf, error: io::Error },
+    #[error("cannot write to {}: {error}", path.display())]
+    Write { path: PathBuf, error: io::Error },
     #[error(transparent)]
     Produce(#[from] ProduceError),
 }
@@ -101,7 +101,7 @@ impl Generation {
     fn write_file(&mut self, path: PathBuf) -> Result<bool, GenerateError> {
         let mut output = match Output::open(&path) {
             Ok(output) => output,
-            Err(source) => return Err(GenerateError::Create { path, source }),
+            Err(error) => return Err(GenerateError::Create { path, error }),
         };
         let flush_each = self.pace.is_set();
         let mut write_all = || -> io::Result<()> {
@@ -116,7 +116,7 @@ impl Generation {
         match write_all() {
             Ok(()) => Ok(false),
             Err(error) if error.kind() == ErrorKind::BrokenPipe && is_stdout(&path) => Ok(true),
-            Err(source) => Err(GenerateError::Write { path, source }),
+            Err(error) => Err(GenerateError::Write { path, error }),
         }
     }
 

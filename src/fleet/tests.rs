@@ -57,7 +57,7 @@ fn it_makes_exactly_the_jobs_that_were_asked_for() {
 #[test]
 fn all_that_happens_in_life_happens_here() {
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
-    for (_, event) in events(options(60_000)) {
+    for (_, event) in events(options(25_000)) {
         let kind = event["type"].as_str().unwrap().strip_prefix("io.gocdnext.").unwrap().to_owned();
         for (field, name) in
             [("status", "status"), ("result", "result"), ("outcome", "outcome"), ("provider", "provider")]
@@ -107,7 +107,7 @@ fn all_that_happens_in_life_happens_here() {
 fn jobs_wait_when_agents_are_busy() {
     let mut queued = BTreeMap::new();
     let mut waits = Vec::new();
-    for (time, event) in events(options(20_000)) {
+    for (time, event) in events(options(10_000)) {
         let job = text(&event, "job_id").to_owned();
         match event["type"].as_str().unwrap() {
             "io.gocdnext.job.queued" if event["data"]["dispatchable"] == true => drop(queued.insert(job, time)),
@@ -117,7 +117,7 @@ fn jobs_wait_when_agents_are_busy() {
         }
     }
     waits.sort_unstable();
-    assert!(waits.len() > 15_000);
+    assert!(waits.len() > 8_000);
     assert!(waits[waits.len() / 4] < 1_000, "agents are free at night: {}", waits[waits.len() / 4]);
     assert!(waits[waits.len() * 99 / 100] > 10_000, "and busy at noon: {}", waits[waits.len() * 99 / 100]);
 }

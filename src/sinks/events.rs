@@ -24,8 +24,10 @@ const TIMEOUT_MS: u32 = 30_000;
 pub enum ProduceError {
     #[error("librdkafka does not take these settings: {0}")]
     Settings(Box<KafkaError>),
-    #[error("cannot send events to the topic {topic} on {brokers}: {source}; are the brokers up, and does it exist?")]
-    Send { topic: String, brokers: String, source: Box<KafkaError> },
+    #[error(
+        "cannot send events to the topic {topic} on {brokers}: {why}; are the brokers up, and is the topic there?"
+    )]
+    Send { topic: String, brokers: String, why: String },
 }
 
 /// A producer of one topic.
@@ -88,7 +90,7 @@ impl EventProducer {
                     record = back;
                     thread::sleep(Duration::from_millis(5));
                 }
-                Err((error, _)) => return Err(self.failed(error)),
+                Err((error, _)) => return Err(self.failed(&error)),
             }
         }
     }
@@ -101,18 +103,19 @@ impl EventProducer {
         let timeout = Duration::from_millis(u64::from(TIMEOUT_MS) + 5_000);
         let flushed = self.producer.flush(timeout);
         self.check()?;
-        flushed.map_err(|error| self.failed(error))
+        flushed.map_err(|error| self.failed(&error))
     }
 
     fn check(&self) -> Result<(), ProduceError> {
         match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(self.failed(error.clone())),
+            Some(error) => Err(self.failed(error)),
             None => Ok(()),
         }
     }
 
-    fn failed(&self, source: KafkaError) -> ProduceError {
-        ProduceError::Send { topic: self.topic.clone(), brokers: self.brokers.clone(), source: Box::new(source) }
+    fn failed(&self, error: &KafkaError) -> ProduceError {
+        let why = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+        ProduceError::Send { topic: self.topic.clone(), brokers: self.brokers.clone(), why }
     }
 }
 
