@@ -181,6 +181,10 @@ fn graph_recorded(plan: &Plan, seed: u64, settings: &Settings, of: StreamTimes) 
     for workers in [1, 2, 4] {
         let snapshots = graph::snapshots(&lines, workers, settings, of, &mut numbers).map_err(TestCaseError::fail)?;
         prop_assert_eq!(snapshots.len(), lines.len());
+        let times: Vec<Ms> = snapshots.iter().map(|snapshot| snapshot.stream_time.0).collect();
+        prop_assert!(times.is_sorted(), "stream time never goes back: {times:?}");
+        let wanted = lines.iter().map(|(_, now)| *now);
+        prop_assert!(of != StreamTimes::Recorded || times.iter().copied().eq(wanted), "stream time is the wall's");
         let log: Log = read.iter().cloned().zip(snapshots.iter().map(|snapshot| snapshot.stream_time.0)).collect();
         holds_recorded(&log, &recorded(&log, settings, ALL), &snapshots, settings, ALL)?;
     }
