@@ -19,7 +19,7 @@ use model::{
 use proptest::{
     prelude::*,
     strategy::ValueTree,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+    test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestRng, TestRunner},
 };
 
 const ALL: Exactness = Exactness { pairs: true, quality: true };
@@ -133,8 +133,14 @@ const LONG_MEMORY_MS: Ms = 3_600_000;
 /// So short that much is forgotten within a plan.
 const SHORT_MEMORY_MS: Ms = 120_000;
 
+/// So many cases; seeds of failures are kept beside this file.
+fn config(cases: u32) -> Config {
+    let seeds = FileFailurePersistence::Direct("tests/properties.proptest-regressions");
+    Config { cases, failure_persistence: Some(Box::new(seeds)), ..Config::default() }
+}
+
 proptest! {
-    #![proptest_config(Config::with_cases(800))]
+    #![proptest_config(config(800))]
 
     #[test]
     fn the_models_agree_about_punctual_logs(plan in generate::plan(), seed: u64) {
@@ -193,7 +199,7 @@ fn graph_recorded(plan: &Plan, seed: u64, settings: &Settings, of: StreamTimes) 
 
 proptest! {
     // each case starts seven workers
-    #![proptest_config(Config::with_cases(100))]
+    #![proptest_config(config(100))]
 
     #[test]
     fn i1_the_graph_gives_for_a_punctual_log_what_its_set_gives(plan in generate::plan(), seed: u64) {
