@@ -9,7 +9,6 @@
 mod agreement;
 mod binary;
 mod examples;
-mod fleet;
 mod mutations;
 mod schemas;
 

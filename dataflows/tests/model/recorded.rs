@@ -179,10 +179,9 @@ impl<'a> Recorded<'a> {
             }
             self.keep_run(key.0, event.time);
             let kept = self.attempts.entry(key).or_default();
-            let settled = kept.settled;
-            let repeated = kept.facts.learn(event, settled);
+            let repeated = kept.facts.learn(event, kept.settled);
             fired_if("duplicate of a fact", repeated);
-            if event.kind == Kind::JobRequeued && !settled {
+            if event.kind == Kind::JobRequeued {
                 self.requeue((key.0, key.1, key.2 + 1), event.time);
             }
         }
