@@ -43,7 +43,9 @@ impl ClientContext for Quiet {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+        let code = error.rdkafka_error_code();
+        // that all brokers are down says less than why the last of them is
+        if !matches!(code, Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AllBrokersDown)) {
             self.health.set(reason);
             tracing::debug!(target: "librdkafka", %error, "{reason}");
         }
