@@ -19,7 +19,7 @@ use model::{
 use proptest::{
     prelude::*,
     strategy::ValueTree,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+    test_runner::{Config, FileFailurePersistence, RngAlgorithm, TestRng, TestRunner},
 };
 
 const ALL: Exactness = Exactness { pairs: true, quality: true };
@@ -133,8 +133,14 @@ const LONG_MEMORY_MS: Ms = 3_600_000;
 /// So short that much is forgotten within a plan.
 const SHORT_MEMORY_MS: Ms = 120_000;
 
+/// So many cases; seeds of failures are kept beside this file.
+fn config(cases: u32) -> Config {
+    let seeds = FileFailurePersistence::Direct("tests/properties.proptest-regressions");
+    Config { cases, failure_persistence: Some(Box::new(seeds)), ..Config::default() }
+}
+
 proptest! {
-    #![proptest_config(Config::with_cases(800))]
+    #![proptest_config(config(800))]
 
     #[test]
     fn the_models_agree_about_punctual_logs(plan in generate::plan(), seed: u64) {
@@ -181,6 +187,10 @@ fn graph_recorded(plan: &Plan, seed: u64, settings: &Settings, of: StreamTimes) 
     for workers in [1, 2, 4] {
         let snapshots = graph::snapshots(&lines, workers, settings, of, &mut numbers).map_err(TestCaseError::fail)?;
         prop_assert_eq!(snapshots.len(), lines.len());
+        let times: Vec<Ms> = snapshots.iter().map(|snapshot| snapshot.stream_time.0).collect();
+        prop_assert!(times.is_sorted(), "stream time never goes back: {times:?}");
+        let wanted = lines.iter().map(|(_, now)| *now);
+        prop_assert!(of != StreamTimes::Recorded || times.iter().copied().eq(wanted), "stream time is the wall's");
         let log: Log = read.iter().cloned().zip(snapshots.iter().map(|snapshot| snapshot.stream_time.0)).collect();
         holds_recorded(&log, &recorded(&log, settings, ALL), &snapshots, settings, ALL)?;
     }
@@ -189,7 +199,7 @@ fn graph_recorded(plan: &Plan, seed: u64, settings: &Settings, of: StreamTimes) 
 
 proptest! {
     // each case starts seven workers
-    #![proptest_config(Config::with_cases(100))]
+    #![proptest_config(config(100))]
 
     #[test]
     fn i1_the_graph_gives_for_a_punctual_log_what_its_set_gives(plan in generate::plan(), seed: u64) {

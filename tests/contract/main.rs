@@ -9,6 +9,7 @@
 mod agreement;
 mod binary;
 mod examples;
+mod fleet;
 mod mutations;
 mod schemas;
 

@@ -26,7 +26,7 @@ pub type Lines = Vec<(Vec<String>, Ms)>;
 pub enum StreamTimes {
     /// As the log wants it: all is caught up, the wall clock read that.
     Recorded,
-    /// As the sequencer finds it: the slowest of [`PARTITIONS`] partitions leads.
+    /// As the sequencer finds it: the slowest of [`PARTITIONS`] partitions leads, of those that are behind.
     OfPartitions,
 }
 
@@ -56,20 +56,16 @@ fn batch(partition: u32, lines: &[String]) -> Batch {
     Batch { partition, bytes, records: Records::Lines { first_line: 1 } }
 }
 
-fn end(epoch: u64, now: Ms, of: StreamTimes) -> EpochEnd {
-    let (state, wall) = match of {
-        StreamTimes::Recorded => (CatchUp::CaughtUp, (now != Ms::MIN).then_some(now)),
-        StreamTimes::OfPartitions => (CatchUp::Behind, None),
+fn end(epoch: u64, now: Ms, of: StreamTimes, numbers: &mut Numbers) -> EpochEnd {
+    let mut state = || match of {
+        StreamTimes::OfPartitions if numbers.below(4) > 0 => CatchUp::Behind,
+        _ => CatchUp::CaughtUp,
     };
-    let partitions =
-        (0..PARTITIONS).map(|partition| PartitionProgress { partition, next_offset: NextOffset(1), state });
-    EpochEnd {
-        epoch: Epoch(epoch),
-        next_epoch: Epoch(epoch + 1),
-        partitions: partitions.collect(),
-        wall,
-        last: false,
-    }
+    let partitions = (0..PARTITIONS)
+        .map(|partition| PartitionProgress { partition, next_offset: NextOffset(1), state: state() })
+        .collect();
+    let wall = (of == StreamTimes::Recorded && now != Ms::MIN).then_some(now);
+    EpochEnd { epoch: Epoch(epoch), next_epoch: Epoch(epoch + 1), partitions, wall, last: false }
 }
 
 fn feed(feeder: &mut Feeder, log: &Lines, of: StreamTimes, numbers: &mut Numbers) -> Result<(), Stopped> {
@@ -81,7 +77,7 @@ fn feed(feeder: &mut Feeder, log: &Lines, of: StreamTimes, numbers: &mut Numbers
             feeder.batch(batch(partition, now))?;
             rest = later;
         }
-        feeder.end(end(epoch, *now, of))?;
+        feeder.end(end(epoch, *now, of, numbers))?;
     }
     Ok(())
 }

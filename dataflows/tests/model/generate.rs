@@ -100,7 +100,9 @@ fn attempt() -> impl Strategy<Value = AttemptPlan> {
 fn run() -> impl Strategy<Value = RunPlan> {
     let job = (gap(), vec(attempt(), 1..4));
     let at = (0..200_i64).prop_map(|halves| START + halves * 500);
-    let own = (any::<bool>(), weighted(0.6, gap()), weighted(0.5, (gap(), status())));
+    // long runs too, whose jobs are lost before they end
+    let finish = prop_oneof![2 => gap(), 1 => (60..400_i64).prop_map(|seconds| seconds * 1_000)];
+    let own = (any::<bool>(), weighted(0.6, gap()), weighted(0.5, (finish, status())));
     (1..4_u128, 1..4_u128, at, own, vec(job, 0..4)).prop_map(|(project, pipeline, at, own, jobs)| {
         let (queued, started, finished) = own;
         RunPlan { project, pipeline, at, queued, started, finished, jobs }
@@ -177,7 +179,7 @@ impl RunPlan {
             events.push(self.event(run, Kind::RunStarted, time));
         }
         if let Some((gap, status)) = self.finished {
-            time += gap * 2;
+            time += gap;
             events.push(RunEvent { status, ..self.event(run, Kind::RunFinished, time) });
         }
         events
@@ -223,7 +225,7 @@ impl AttemptPlan {
 }
 
 /// What no two readers could agree about, left out: see [`punctual_events`].
-fn tidy(own: &mut Vec<RunEvent>, attempts: &mut [Vec<RunEvent>], settings: &Settings) {
+fn tidy(attempts: &mut [Vec<RunEvent>], settings: &Settings) {
     let mut requeued: Option<(u128, u32, Ms)> = None;
     for events in attempts.iter_mut() {
         let time = |kind| events.iter().find(|e: &&RunEvent| e.kind == kind).map(|e| e.time);
@@ -245,11 +247,6 @@ fn tidy(own: &mut Vec<RunEvent>, attempts: &mut [Vec<RunEvent>], settings: &Sett
         events.retain(|e| e.kind != Kind::JobQueued || !too_late(e));
         requeued = reclaimed.and_then(|at| events.last().map(|e| (e.job, e.attempt + 1, at)));
     }
-    // a run that says something of itself after it was silent for longer than queues may take
-    let mut times: Vec<Ms> = own.iter().chain(attempts.iter().flatten()).map(|e| e.time).collect();
-    times.sort_unstable();
-    let silence = times.windows(2).find(|pair| pair[1] - pair[0] > settings.queue_ttl_ms).map(|pair| pair[0]);
-    own.retain(|e| silence.is_none_or(|last| e.time <= last));
 }
 
 fn number(events: &mut [Event]) {
@@ -272,13 +269,13 @@ fn delivery(key: u128, time: Ms, label: u8) -> DeliveryEvent {
 /// The plan's events without contradictions: what a punctual log may hold.
 ///
 /// Left out beyond what "punctual" says: a `scheduled` more than 2 s after the attempt's `started` or end; a `queued`
-/// that comes only when the requeue before it counts as lost, or its own attempt was dispatched or ended; what a run says of itself after `queue_ttl` of silence.
+/// that comes only when the requeue before it counts as lost, or its own attempt was dispatched or ended.
 /// There what was read first decides, which the recorded model follows.
 pub fn punctual_events(plan: &Plan, settings: &Settings) -> Vec<Event> {
     let mut events = vec![];
     for (run, plan) in (1..).zip(&plan.runs) {
-        let (mut own, mut attempts) = (plan.own(run), plan.attempts(run));
-        tidy(&mut own, &mut attempts, settings);
+        let (own, mut attempts) = (plan.own(run), plan.attempts(run));
+        tidy(&mut attempts, settings);
         events.extend(own.into_iter().chain(attempts.into_iter().flatten()).map(Event::Run));
     }
     events.extend(plan.agents.iter().map(|(agent, kind, time)| agent_event(*agent, *kind, *time)));

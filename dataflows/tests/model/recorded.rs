@@ -179,9 +179,10 @@ impl<'a> Recorded<'a> {
             }
             self.keep_run(key.0, event.time);
             let kept = self.attempts.entry(key).or_default();
-            let repeated = kept.facts.learn(event, kept.settled);
+            let settled = kept.settled;
+            let repeated = kept.facts.learn(event, settled);
             fired_if("duplicate of a fact", repeated);
-            if event.kind == Kind::JobRequeued {
+            if event.kind == Kind::JobRequeued && !settled {
                 self.requeue((key.0, key.1, key.2 + 1), event.time);
             }
         }
