@@ -19,6 +19,7 @@ mod random;
 mod runs;
 #[cfg(test)]
 mod tests;
+mod triggers;
 mod writer;
 
 pub use generate::{GenerateError, GenerateOptions, Generated, Target, generate};
