@@ -58,7 +58,7 @@ fn scrape(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("render", format!("{format:?}")), |b| b.iter(&render));
         group.bench_function(BenchmarkId::new("pack", format!("{format:?}")), |b| b.iter(|| pack(black_box(&text))));
     }
-    group.bench_function("json", |b| b.iter(|| exposition::snapshot_json(&published, &settings).to_string()));
+    group.bench_function("json", |b| b.iter(|| exposition::snapshot_json(&published, &settings)));
     group.finish();
 }
 

@@ -2,62 +2,80 @@
 //!
 //! `{"epoch": .., "stream_time": "RFC 3339", "series": {"NAME": [{"labels": {..}, "value": ..}, ..], ..}}`;
 //! a histogram's value is `{"buckets": {"LE": cumulative count, ..}, "sum": seconds, "count": ..}`.
+//! Written as text straight away: a tree of 100,000 series would hold many times the memory of its text.
 
 use super::{Buckets, Label, Value, Writer, text::seconds};
-use dataflows::{registry::Snapshot, series::Family, time::Millis};
-use serde_json::{Map, Value as Tree, json};
+use dataflows::{registry::Snapshot, series::Family};
+use serde_json::Value as Tree;
+use std::fmt::Write;
 
-/// JSON being written.
-#[derive(Debug, Default)]
+/// JSON being written; between families and samples it ends where a comma or a bracket is due.
+#[derive(Debug)]
 pub(super) struct Json {
-    series: Map<String, Tree>,
+    out: String,
+    families: usize,
+    samples: usize,
 }
 
 impl Json {
-    pub(super) fn finish(self, snapshot: Option<&Snapshot>) -> Tree {
-        let epoch = snapshot.map(|snapshot| snapshot.epoch.0);
+    pub(super) fn new(snapshot: Option<&Snapshot>) -> Self {
+        let epoch = Tree::from(snapshot.map(|snapshot| snapshot.epoch.0));
         let time = snapshot.and_then(|snapshot| jiff::Timestamp::from_millisecond(snapshot.stream_time.0).ok());
-        json!({ "epoch": epoch, "stream_time": time.map(|time| time.to_string()), "series": self.series })
+        let time = Tree::from(time.map(|time| time.to_string()));
+        Self { out: format!(r#"{{"epoch":{epoch},"stream_time":{time},"series":{{"#), families: 0, samples: 0 }
     }
 
-    fn push(&mut self, family: &Family, labels: &[Label], value: &Tree) {
-        let labels: Map<String, Tree> =
-            labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
-        if let Some(Tree::Array(samples)) = self.series.get_mut(family.name) {
-            samples.push(json!({ "labels": labels, "value": value }));
+    pub(super) fn finish(mut self) -> String {
+        self.out.push_str(if self.families > 0 { "]}}" } else { "}}" });
+        self.out
+    }
+
+    /// A sample up to its value.
+    fn start(&mut self, labels: &[Label]) {
+        self.out.push_str(if self.samples > 0 { r#",{"labels":{"# } else { r#"{"labels":{"# });
+        self.samples += 1;
+        for (index, (name, value)) in labels.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            self.written(format_args!("{comma}\"{name}\":{}", Tree::from(*value)));
         }
+        self.out.push_str(r#"},"value":"#);
     }
-}
 
-#[expect(clippy::cast_precision_loss, reason = "milliseconds below 2^53 are exact")]
-fn in_seconds(ms: Millis) -> f64 {
-    ms as f64 / 1000.0
+    fn written(&mut self, arguments: std::fmt::Arguments) {
+        // writing to a String cannot fail
+        let _ = self.out.write_fmt(arguments);
+    }
 }
 
 impl Writer for Json {
     fn family(&mut self, family: &Family) {
-        self.series.insert(family.name.to_owned(), Tree::Array(vec![]));
+        let before = if self.families > 0 { "]," } else { "" };
+        self.written(format_args!("{before}\"{}\":[", family.name));
+        self.families += 1;
+        self.samples = 0;
     }
 
-    fn sample(&mut self, family: &Family, labels: &[Label], value: Value) {
-        let value: Tree = match value {
-            Value::Count(count) => count.into(),
-            Value::Level(level) => level.into(),
-            Value::Millis(ms) => in_seconds(ms).into(),
-            Value::Float(float) => float.into(),
-        };
-        self.push(family, labels, &value);
+    fn sample(&mut self, _family: &Family, labels: &[Label], value: Value) {
+        self.start(labels);
+        match value {
+            Value::Count(count) => self.written(format_args!("{count}}}")),
+            Value::Level(level) => self.written(format_args!("{level}}}")),
+            Value::Millis(ms) => self.written(format_args!("{}}}", seconds(ms))),
+            // what is no number is null
+            Value::Float(float) => self.written(format_args!("{}}}", Tree::from(float))),
+        }
     }
 
-    fn histogram(&mut self, family: &Family, labels: &[Label], buckets: &Buckets) {
+    fn histogram(&mut self, _family: &Family, labels: &[Label], buckets: &Buckets) {
+        self.start(labels);
         let mut count = 0;
-        let mut cumulative = Map::new();
+        let mut before = r#"{"buckets":{"#;
         let bounds = buckets.bounds_ms.iter().map(|bound| seconds(*bound)).chain(["+Inf".to_owned()]);
         for (bound, more) in bounds.zip(buckets.counts) {
             count += more;
-            cumulative.insert(bound, count.into());
+            self.written(format_args!("{before}\"{bound}\":{count}"));
+            before = ",";
         }
-        let value = json!({ "buckets": cumulative, "sum": in_seconds(buckets.sum_ms), "count": count });
-        self.push(family, labels, &value);
+        self.written(format_args!(r#"}},"sum":{},"count":{count}}}}}"#, seconds(buckets.sum_ms)));
     }
 }

@@ -81,13 +81,13 @@ pub fn render(published: &Published, settings: &Settings, format: Format, now_ms
 
 /// The dataflow series as JSON; `epoch` null while nothing may be shown.
 #[must_use]
-pub fn snapshot_json(published: &Published, settings: &Settings) -> serde_json::Value {
+pub fn snapshot_json(published: &Published, settings: &Settings) -> String {
     let snapshot = published.snapshot.load_full();
-    let mut json = json::Json::default();
+    let mut json = json::Json::new(snapshot.as_deref());
     if let Some(snapshot) = &snapshot {
         dataflow::write(snapshot, settings, &published.names, &mut json);
     }
-    json.finish(snapshot.as_deref())
+    json.finish()
 }
 
 #[cfg(test)]

@@ -32,8 +32,7 @@ pub async fn metrics(State(state): State<HttpState>, headers: HeaderMap) -> Resp
 
 /// The dataflow series as JSON.
 pub async fn snapshot(State(state): State<HttpState>) -> Response {
-    let rendered =
-        off_thread(&state, |state| exposition::snapshot_json(&state.published, &state.settings).to_string());
+    let rendered = off_thread(&state, |state| exposition::snapshot_json(&state.published, &state.settings));
     answer(rendered.await, "application/json")
 }
 
