@@ -8,6 +8,7 @@ export PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 RUST_B
 git diff --quiet -- src || { echo "src has changes that are not committed: commit or stash them first" >&2; exit 2; }
 
 only=${1:-}
+tests='--test properties'
 missed=0
 plant() { # what, file, text, its replacement (fixed strings, first occurrence)
     local what=$1 file=src/$2 old=$3 new=$4 out
@@ -16,10 +17,10 @@ plant() { # what, file, text, its replacement (fixed strings, first occurrence)
     OLD=$old NEW=$new perl -0pi -e 's/\Q$ENV{OLD}\E/$ENV{NEW}/' "$file"
     if ! cargo build -q --test properties 2>/dev/null; then
         echo "NO BUILD   $what"; missed=1
-    elif out=$(timeout 300 cargo test -q --test properties -- --skip every_rule_fires 2>&1); then
+    elif out=$(timeout 300 cargo test -q $tests -- --skip every_rule_fires 2>&1); then
         echo "MISSED     $what"; missed=1
     else
-        echo "caught     $what, by $(sed -n 's/^    \(\(i1\|the_\)[a-z0-9_]*\)$/\1/p' <<<"$out" | sort -u | paste -sd' ')"
+        echo "caught     $what, by $(sed -n 's/^    \([a-z0-9_:]*\)$/\1/p' <<<"$out" | sort -u | paste -sd' ')"
     fi
     git checkout -q -- "$file"
 }
@@ -56,11 +57,13 @@ plant "series: a worker's part is left out" series.rs "self.jobs_running += othe
 plant "registry: the oldest of a former epoch stays" registry.rs "totals.oldest_dispatchable = None;" ""
 plant "driver: an epoch is worked on before the one before it is closed" driver.rs "if earlier_may_come(&epoch) {" \
     "if false {"
-plant "driver: an epoch is closed before all of it has come" driver.rs "if may_come(&epoch) {" \
-    "if entry.get().tick.is_none() {"
 plant "driver: jobs of a run go to several workers" graph/mod.rs "route(e.run)" "route(e.run ^ e.job)"
 plant "delivery: nothing is remembered" machines/deliveries.rs \
     "self.memory.insert(print(key), 0, new.latest.max(at.now.0), at.now)" "0"
 plant "sequencer: stream time goes back" sequencer.rs "self.now = self.now.max(StreamTime(time));" \
     "self.now = StreamTime(time);"
+# here the graph would have to lose a race: the driver's own tests hold it
+tests='--lib driver'
+plant "driver: an epoch is closed before all of it has come" driver.rs "if may_come(&epoch) {" \
+    "if entry.get().tick.is_none() {"
 exit $missed

@@ -7,11 +7,15 @@
 mod drive;
 mod model;
 
-use dataflows::{event::Event, registry::Snapshot, settings::Settings};
+use dataflows::{
+    event::{Event, Kind, Status},
+    registry::Snapshot,
+    settings::Settings,
+};
 use drive::graph::{self, StreamTimes};
 use model::{
     Ms, fired,
-    generate::{self, Log, Numbers, Plan},
+    generate::{self, AttemptPlan, Log, Numbers, Plan, RunPlan},
     punctual,
     recorded::Recorded,
     shown::{Exactness, Lines, difference, lines_of},
@@ -247,4 +251,22 @@ fn every_rule_fires() -> Result<(), String> {
     assert!(never.is_empty(), "never fired: {never:?}");
     assert!(unlisted.is_empty(), "missing from the list: {unlisted:?}");
     Ok(())
+}
+
+/// Too rare to be met by chance: the run is over, as far as read, before anything is read of its job.
+#[test]
+fn i1_a_job_is_lost_however_early_its_runs_later_finish_is_read() -> Result<(), TestCaseError> {
+    let settings = generate::settings(LONG_MEMORY_MS);
+    let at = generate::START;
+    let (queued, ready, started, end) = (None, None, None, None);
+    let job = AttemptPlan { queued, ready, scheduled: Some(1_000), started, end, agent: false };
+    let finished = Some((300_000, Status::Success));
+    let jobs = vec![(0, vec![job])];
+    let run = RunPlan { project: 1, pipeline: 1, at, queued: true, started: Some(0), finished, jobs };
+    let events = generate::punctual_events(&Plan { runs: vec![run], agents: vec![], deliveries: vec![] }, &settings);
+    let (own, jobs): (Vec<_>, Vec<_>) = events.iter().partition(|event| event.kind() != Kind::JobScheduled);
+    let log: Log = vec![(own, at), (jobs, at + 1_000), (vec![], at + 100_000)];
+    let snapshots = drive::machines::snapshots(&log, 1, &settings);
+    prop_assert_eq!(snapshots[2].totals.jobs_lost, 1);
+    holds_punctual(&events, &log, &snapshots[2], &settings)
 }
