@@ -15,7 +15,7 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -157,8 +157,10 @@ fn runs(program: &str, argument: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// Kafka's jars, fetched once.
+/// Kafka's jars, fetched once: two Mavens at a time would write into each other's files.
 fn jars() -> Option<PathBuf> {
+    static FETCHING: Mutex<()> = Mutex::new(());
+    let _alone = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
     let given = std::env::var_os("KAFKA_JARS").map(PathBuf::from);
     let jars = given.unwrap_or_else(|| Path::new(ROOT).join(".cache/kafka"));
     let whole = jars.join(".complete");
