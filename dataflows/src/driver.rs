@@ -165,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_whose_end_is_known_waits_for_what_may_still_come() {
+        let mut schedule = Schedule::default();
+        schedule.at(1, || 10).tick = Some(CLOSE);
+        assert_eq!(epochs(schedule.next(|_| false, |_| true)), "wait");
+        schedule.at(1, || 11).batches.push(vec!['a']);
+        assert_eq!(epochs(schedule.next(|_| false, |_| true)), "apply [['a']]");
+        assert_eq!(epochs(schedule.next(|_| false, |_| false)), "close with 10");
+    }
+
+    #[test]
     fn an_epoch_that_was_broken_off_is_never_closed() {
         let mut schedule = Schedule::default();
         schedule.at(1, || 10).batches.push(vec!['a']);
