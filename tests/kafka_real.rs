@@ -1,5 +1,7 @@
 //! The live path over a real Apache Kafka: what the in-process broker does not have (transactions, admin API, outages).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
 mod kafka;
 
 use dataflows::time::NextOffset;
@@ -142,7 +144,7 @@ fn dead_letters_wait_for_their_topic_and_those_too_large_go_without_their_value(
     broker.topic("letters", 1, &[("max.message.bytes", "4000000")]);
     let producer = producer(&broker.address(), &[("message.max.bytes", "4000000")]);
     send(&producer, "letters", 0, b"small", b"{", OwnedHeaders::new());
-    send(&producer, "letters", 0, b"large", &[b'x'; 2_000_000], OwnedHeaders::new());
+    send(&producer, "letters", 0, b"large", &vec![b'x'; 2_000_000], OwnedHeaders::new());
     send_runs(&producer, "letters", 0, 0..3);
     let config =
         Config { epoch_interval: std::time::Duration::from_millis(50), ..config(&broker.address(), "letters") };
