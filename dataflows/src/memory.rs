@@ -1,7 +1,7 @@
 //! What is remembered of things that are over (I1): a fingerprint, a few bits and a horizon, 16 bytes each.
 //!
 //! Ordered linear probing in 256 small tables that grow by a fifth, so that memory follows the number of entries closely
-//! (about 22 bytes an entry; a standard map needs 40). An entry counts until stream time has passed its horizon by
+//! (about 22 bytes an entry by its layout; docs/BENCHMARKS.md has what was measured). An entry counts until stream time has passed its horizon by
 //! the window, to the second; it is swept out some time after that. Bounded (I6): beyond the bound the entries with
 //! the oldest horizons of a table are forgotten early, and that is counted.
 
