@@ -8,6 +8,7 @@ use dataflows::{
     machines::{Close, Closed, DeliveriesMachine, Machine, RunsMachine},
     names::NameId,
     settings::{Limits, Settings},
+    state::Sweep,
     time::StreamTime,
 };
 use std::{error::Error, fs, process::Command, sync::Arc};
@@ -130,7 +131,7 @@ fn event(kind: Kind, run: u64, job: Option<u64>, time: i64) -> RunEvent {
 }
 
 fn close(machine: &mut impl Machine, settings: &Settings, now: i64) {
-    machine.close(Close { now: StreamTime(now), last: false }, &mut Closed::new(settings));
+    machine.close(Close { now: StreamTime(now), last: false, sweep: Sweep::default() }, &mut Closed::new(settings));
 }
 
 /// Jobs that were queued; every other one runs.

@@ -6,8 +6,11 @@
 //! moves the data.
 
 use crate::{
+    event::Id,
     machines::{Close, Closed, Machine},
+    route::{owner, route},
     settings::Settings,
+    state::{Section, Writer},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -83,21 +86,23 @@ impl<E, C> Schedule<E, C> {
     }
 }
 
-/// Runs a machine on a stream of its events, routed by `route`; gives what each epoch moved.
+/// Runs a machine on a stream of its events, routed by their `key`; gives what each epoch moved.
 pub fn drive<'scope, M>(
-    name: &str,
     mut machine: M,
     settings: Arc<Settings>,
     events: StreamVec<'scope, u64, M::Event>,
     ticks: StreamVec<'scope, u64, Tick>,
-    route: impl Fn(&M::Event) -> u64 + 'static,
+    key: impl Fn(&M::Event) -> Id + 'static,
 ) -> StreamVec<'scope, u64, Closed>
 where
     M: Machine + 'static,
     M::Event: ExchangeData,
 {
+    let (worker, peers) = (events.scope().index(), events.scope().peers());
     let by_worker = Exchange::new(|tick: &Tick| tick.worker as u64);
-    events.binary_frontier(ticks, Exchange::new(route), by_worker, name, move |_, _| {
+    let by_key = Exchange::new(move |event: &M::Event| owner(route(key(event)), peers) as u64);
+    let name = format!("{:?}", M::TABLE);
+    events.binary_frontier(ticks, by_key, by_worker, &name, move |_, _| {
         let mut schedule: Schedule<M::Event, Capability<u64>> = Schedule::default();
         move |(events, events_frontier), (ticks, ticks_frontier), output| {
             events.for_each(|capability, data| {
@@ -121,6 +126,9 @@ where
                     Step::Close(close, capability) => {
                         let mut closed = Closed::new(&settings);
                         machine.close(close, &mut closed);
+                        let mut entries = Writer::default();
+                        machine.save(close.sweep, &mut entries);
+                        closed.state.extend(Section::of(M::TABLE, entries).map(|section| (worker, section)));
                         output.session(&capability).give(closed);
                     }
                 }
@@ -135,9 +143,9 @@ pub(crate) const LOCAL: Pipeline = Pipeline;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::StreamTime;
+    use crate::{state::Sweep, time::StreamTime};
 
-    const CLOSE: Close = Close { now: StreamTime(7), last: false };
+    const CLOSE: Close = Close { now: StreamTime(7), last: false, sweep: Sweep::ALL };
 
     fn epochs(step: Option<Step<char, u64>>) -> String {
         match step {

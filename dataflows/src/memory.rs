@@ -5,20 +5,26 @@
 //! the window, to the second; it is swept out some time after that. Bounded (I6): beyond the bound the entries with
 //! the oldest horizons of a table are forgotten early, and that is counted.
 
-use crate::time::{Millis, StreamTime};
+use crate::{
+    route::{Route, Share},
+    state::{Reader, Unusable, Writer},
+    time::{Millis, StreamTime},
+};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
 const SHARDS: usize = 256;
 
-/// 128 bits that stand for an id; 88 of them are kept. Fixed keys: the same in every process, for good.
+/// 128 bits that stand for an id, the lowest 16 being its route; 88 of them are kept. Fixed keys: the same in every
+/// process, for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub u128);
 
 impl Fingerprint {
-    /// The fingerprint of some numbers in a domain (so that a run and an attempt never share one).
+    /// The fingerprint of some numbers in a domain (so that a run and an attempt never share one), kept by whoever owns
+    /// `route`.
     #[must_use]
-    pub fn of<const N: usize>(domain: u8, parts: [u128; N]) -> Self {
+    pub fn of<const N: usize>(domain: u8, route: Route, parts: [u128; N]) -> Self {
         let mut hasher = SipHasher13::new_with_keys(0x676f_6364_6e65_7874, 0x666c_6f77_2d76_3031);
         let mut bytes = [[0; 16]; N];
         for (bytes, part) in bytes.iter_mut().zip(parts) {
@@ -26,7 +32,7 @@ impl Fingerprint {
         }
         hasher.write(bytes.as_flattened());
         hasher.write_u8(domain);
-        Self(hasher.finish128().as_u128())
+        Self(hasher.finish128().as_u128() & !u128::from(Route::MAX) | u128::from(route))
     }
 }
 
@@ -50,6 +56,14 @@ pub struct Memory {
     shards: Vec<Shard>,
     window_ms: Millis,
     max_in_shard: usize,
+    /// What the open epoch put in and forgot early, in order; `None`: nobody asks.
+    changes: Option<Vec<(u8, Entry)>>,
+}
+
+/// Tags of stored entries.
+mod tag {
+    pub const PUT: u8 = 0x10;
+    pub const FORGET: u8 = 0x11;
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "cutting the fingerprint into words is meant")]
@@ -73,7 +87,7 @@ impl Memory {
     #[must_use]
     pub fn new(window_ms: Millis, max_ids: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::default()).collect();
-        Self { shards, window_ms, max_in_shard: max_ids.div_ceil(SHARDS).max(1) }
+        Self { shards, window_ms, max_in_shard: max_ids.div_ceil(SHARDS).max(1), changes: None }
     }
 
     /// Entries held, the ones about to be swept included.
@@ -99,14 +113,63 @@ impl Memory {
     /// to be forgotten early for it.
     pub fn insert(&mut self, id: Fingerprint, bits: u8, horizon: Millis, before: StreamTime) -> u64 {
         let new = words(id, bits, horizon_s(horizon));
+        self.insert_entry(new, before)
+    }
+
+    fn insert_entry(&mut self, new: Entry, before: StreamTime) -> u64 {
         let shard = shard_of(&new);
         if let Some(known) = self.shards[shard].find_mut(&new) {
             *known = [new[0], new[1], new[2], new[3].max(known[3])];
+            let known = *known;
+            self.changes.iter_mut().for_each(|changes| changes.push((tag::PUT, known)));
             return 0;
         }
         let evicted = self.make_room(shard, before);
         self.shards[shard].put(new);
+        self.changes.iter_mut().for_each(|changes| changes.push((tag::PUT, new)));
         evicted
+    }
+
+    /// From now on what changes is kept for [`save`](Self::save).
+    pub fn record(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    /// Writes what the epoch changed, and the shards that the sweep has come to. What is over by then need not be said:
+    /// time tells it.
+    pub fn save(&mut self, shards: std::ops::Range<usize>, out: &mut Writer) {
+        let Some(changes) = &mut self.changes else { return };
+        let swept = self.shards[shards].iter().flat_map(|shard| &shard.entries).filter(|entry| entry[3] != 0);
+        for (tag, entry) in changes.drain(..).chain(swept.map(|entry| (tag::PUT, *entry))) {
+            out.u8(tag);
+            for word in entry {
+                out.u32(word);
+            }
+        }
+    }
+
+    /// Takes in one stored entry after its tag; `false`: it is not one of these.
+    pub fn load(&mut self, tag: u8, entry: &mut Reader<'_>, share: Share) -> Result<bool, Unusable> {
+        if tag != tag::PUT && tag != tag::FORGET {
+            return Ok(false);
+        }
+        let entry = [entry.u32()?, entry.u32()?, entry.u32()?, entry.u32()?];
+        if !share.owns(route_of(&entry)) {
+            return Ok(true);
+        }
+        let shard = &mut self.shards[shard_of(&entry)];
+        if tag == tag::FORGET {
+            shard.forget(&entry);
+        } else {
+            self.insert_entry(entry, StreamTime::UNKNOWN);
+        }
+        Ok(true)
+    }
+
+    /// The shards, for a sweep.
+    #[must_use]
+    pub const fn shards() -> usize {
+        SHARDS
     }
 
     /// Frees the room of what has long been over. Cheap when there is little to free.
@@ -136,7 +199,10 @@ impl Memory {
             return 0;
         }
         let excess = (held / 16).max(1);
-        self.shards[index].forget_oldest(excess);
+        let forgotten = self.shards[index].forget_oldest(excess);
+        if let Some(changes) = &mut self.changes {
+            changes.extend(forgotten.into_iter().map(|entry| (tag::FORGET, entry)));
+        }
         excess as u64
     }
 
@@ -147,6 +213,11 @@ impl Memory {
             old.into_iter().filter(|entry| entry[3] != 0 && !self.is_over(entry[3], before)).collect();
         self.shards[index] = Shard::of(&live, spare);
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are the route")]
+const fn route_of(entry: &Entry) -> Route {
+    entry[0] as Route
 }
 
 const fn shard_of(entry: &Entry) -> usize {
@@ -222,12 +293,25 @@ impl Shard {
         Some(&mut self.entries[index])
     }
 
-    fn forget_oldest(&mut self, excess: usize) {
-        let mut live: Vec<Entry> = self.entries.iter().filter(|entry| entry[3] != 0).copied().collect();
+    /// Forgets those with the oldest horizons, and gives them.
+    fn forget_oldest(&mut self, excess: usize) -> Vec<Entry> {
+        let mut live = self.live();
         live.sort_unstable_by_key(|entry| (entry[3], *entry));
         let mut kept = live.split_off(excess.min(live.len()));
         kept.sort_unstable_by_key(|entry| entry[1]);
         *self = Self::of(&kept, 1);
+        live
+    }
+
+    fn forget(&mut self, wanted: &Entry) {
+        if self.position(wanted).is_some() {
+            let kept: Vec<Entry> = self.live().into_iter().filter(|entry| !same(entry, wanted)).collect();
+            *self = Self::of(&kept, 1);
+        }
+    }
+
+    fn live(&self) -> Vec<Entry> {
+        self.entries.iter().filter(|entry| entry[3] != 0).copied().collect()
     }
 }
 
@@ -239,7 +323,7 @@ mod tests {
     const NOW: StreamTime = StreamTime(1_000_000);
 
     fn id(n: u128) -> Fingerprint {
-        Fingerprint::of(1, [n])
+        Fingerprint::of(1, 0, [n])
     }
 
     #[test]

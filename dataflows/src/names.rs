@@ -3,12 +3,16 @@
 //! One table a process, shared by all workers; bounded (I6): beyond `max_names` every new name is [`NameId::OTHER`],
 //! and that is counted. Nothing that is counted depends on a name, so an overflow costs only readability.
 
+use crate::state::{Reader, Unusable, Writer};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::{
     Arc, PoisonError, RwLock,
     atomic::{AtomicU64, Ordering},
 };
+
+/// Beyond this no setting allows names (`max_names`): a larger stored number is damage.
+const MOST_NAMES: usize = 1_000_000_000;
 
 /// A name's number in the process-wide table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,6 +84,51 @@ impl Names {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// How many numbers are given out, [`NameId::OTHER`] included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.read().names.len()
+    }
+
+    /// Never: [`NameId::OTHER`] has its number from the start.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Writes the names with these numbers, as far as they are given out.
+    pub fn save(&self, numbers: std::ops::Range<usize>, out: &mut Writer) {
+        let table = self.read();
+        let end = numbers.end.min(table.names.len());
+        for number in numbers.start.max(1)..end {
+            out.varint(number as u64);
+            out.text(&table.names[number]);
+        }
+    }
+
+    /// Takes in stored names, before any other is given a number.
+    ///
+    /// # Errors
+    /// [`Unusable`]
+    pub fn load(&self, mut entries: Reader<'_>) -> Result<(), Unusable> {
+        let mut table = self.shared.table.write().unwrap_or_else(PoisonError::into_inner);
+        while !entries.is_empty() {
+            let (number, name) = (entries.small()?, Arc::<str>::from(entries.text()?));
+            let index = number as usize;
+            if index > MOST_NAMES {
+                return Err(Unusable::damaged(format!("a name numbered {number}")));
+            }
+            // a sweep may come to a name after a blob that is older was thrown away: keep its place
+            if index >= table.names.len() {
+                let other = Arc::clone(&table.names[0]);
+                table.names.resize(index + 1, other);
+            }
+            table.names[index] = Arc::clone(&name);
+            table.ids.insert(name, NameId(number));
+        }
+        Ok(())
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Table> {

@@ -3,6 +3,8 @@
 //! It also bounds the one open label set, pipeline x project (I6): pairs are admitted in (epoch, project, pipeline)
 //! order and stay admitted; what is over a bound is counted under `_other`, so that the sum stays right.
 
+mod store;
+
 use crate::{
     event::Id,
     series::{Announcement, Deltas, Pair},
@@ -53,6 +55,7 @@ pub struct Registry {
     current: Snapshot,
     pipelines_by_project: BTreeMap<Id, usize>,
     admitted: BTreeSet<Pair>,
+    changes: store::Changes,
 }
 
 impl Registry {
@@ -72,7 +75,14 @@ impl Registry {
             current,
             pipelines_by_project: BTreeMap::new(),
             admitted: BTreeSet::new(),
+            changes: store::Changes::default(),
         }
+    }
+
+    /// What may be shown now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.current.clone()
     }
 
     /// Adds one epoch, in order, and gives the snapshot at its end.
@@ -137,6 +147,7 @@ impl Registry {
             }
             if count > 0 || !self.current.jobs_scheduled.contains_key(&labels) {
                 *Arc::make_mut(&mut self.current.jobs_scheduled).entry(labels).or_default() += count;
+                self.changes.moved(labels);
             }
         }
     }
@@ -147,6 +158,7 @@ impl Registry {
             let renamed = known.is_none_or(|known| known.slug != seen.slug && seen > known);
             if self.admitted.contains(pair) && renamed {
                 Arc::make_mut(&mut self.current.pipelines).insert(*pair, *seen);
+                self.changes.renamed(*pair);
             }
         }
     }

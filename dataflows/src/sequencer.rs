@@ -50,6 +50,18 @@ impl Sequencer {
         Self { clock, maxima: Maxima(BTreeMap::new()), now: StreamTime::UNKNOWN }
     }
 
+    /// One that goes on from where a former one was.
+    #[must_use]
+    pub const fn resumed(clock: Clock, maxima: Maxima, now: StreamTime) -> Self {
+        Self { clock, maxima, now }
+    }
+
+    /// The largest time seen in each partition so far.
+    #[must_use]
+    pub const fn maxima(&self) -> &Maxima {
+        &self.maxima
+    }
+
     /// Stream time at the end of an epoch in which `read` was seen.
     pub fn close(&mut self, end: &EpochEnd, read: &Maxima) -> StreamTime {
         self.maxima.merge(read);

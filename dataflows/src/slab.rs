@@ -90,6 +90,12 @@ impl<T> Slab<T> {
         self.chunks.get_mut(chunk)?.get_mut(index)?.as_mut()
     }
 
+    /// How many chunks there are.
+    #[must_use]
+    pub const fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// The slots in use of one chunk.
     pub fn chunk(&self, chunk: usize) -> impl Iterator<Item = (Slot, &T)> {
         #[expect(clippy::cast_possible_truncation, reason = "slots are below 2^32")]

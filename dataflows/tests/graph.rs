@@ -65,6 +65,7 @@ fn run(lines: &[String], workers: usize, lines_an_epoch: usize) -> Vec<EpochOutp
         clock: Clock::Log,
         names: Names::new(100),
         first_epoch: Epoch(1),
+        sweep: None,
     };
     let mut running = graph::start(config).unwrap();
     feed(&mut running.feeder, lines, lines_an_epoch);
@@ -124,6 +125,7 @@ fn an_epoch_that_the_feeder_breaks_off_is_not_handed_out() {
         clock: Clock::Log,
         names: Names::new(100),
         first_epoch: Epoch(1),
+        sweep: None,
     };
     let mut running = graph::start(config).unwrap();
     feed(&mut running.feeder, &log()[..20], 20);

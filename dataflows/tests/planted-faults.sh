@@ -57,7 +57,22 @@ plant "series: a worker's part is left out" series.rs "self.jobs_running += othe
 plant "registry: the oldest of a former epoch stays" registry.rs "totals.oldest_dispatchable = None;" ""
 plant "driver: an epoch is worked on before the one before it is closed" driver.rs "if earlier_may_come(&epoch) {" \
     "if false {"
-plant "driver: jobs of a run go to several workers" graph/mod.rs "route(e.run)" "route(e.run ^ e.job)"
+plant "driver: jobs of a run go to several workers" graph/mod.rs "|e: &RunEvent| e.run" \
+    "|e: &RunEvent| e.run ^ e.job"
+plant "state: what an attempt has counted is not stored whole" machines/attempt.rs "LASTING: u16 = DISPATCH | WAIT" \
+    "LASTING: u16 = DISPATCH"
+plant "state: an attempt's end is not stored" machines/runs/store.rs "out.u8(tag::ATTEMPT_GONE);" "continue;"
+plant "state: a timer's work is not stored" machines/runs/close.rs "attempt.done & done::LASTING != before" "false"
+plant "state: what jobs tell of their run is not stored" machines/runs/apply.rs "self.run_changed(run);" ""
+plant "state: the sweep passes over a chunk" state/sweep.rs "range.start.min(units).." "(range.start + 1).min(units).."
+plant "state: what was remembered in the epoch is not stored" memory.rs \
+    "self.changes.iter_mut().for_each(|changes| changes.push((tag::PUT, new)));" ""
+plant "state: an agent's expiry is not stored" machines/agents.rs \
+    "self.changes.iter_mut().for_each(|changes| changes.extend([id]));" ""
+plant "state: a restored agent is not looked at" machines/agents.rs "self.due = Millis::MIN;" ""
+plant "state: who was admitted is forgotten" registry/store.rs "self.admitted_as(labels);" ""
+plant "state: the maxima of the partitions start anew" graph/mod.rs \
+    "Sequencer::resumed(config.clock, maxima.clone(), now)" "Sequencer::resumed(config.clock, Maxima::default(), now)"
 plant "delivery: nothing is remembered" machines/deliveries.rs \
     "self.memory.insert(print(key), 0, new.latest.max(at.now.0), at.now)" "0"
 plant "sequencer: stream time goes back" sequencer.rs "self.now = self.now.max(StreamTime(time));" \

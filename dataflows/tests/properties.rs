@@ -115,6 +115,10 @@ fn machines_punctual(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), 
         if let Some(last) = snapshots.last() {
             holds_punctual(&events, &log, last, settings)?;
         }
+        let crashed = drive::machines::snapshots_over_crashes(&log, settings, &mut numbers);
+        if let Some(last) = crashed.last() {
+            holds_punctual(&events, &log, last, settings)?;
+        }
     }
     Ok(())
 }
@@ -129,7 +133,8 @@ fn machines_recorded(plan: &Plan, seed: u64, settings: &Settings, exact: Exactne
     for workers in [1, 2, 4] {
         holds_recorded(&log, &model, &drive::machines::snapshots(&log, workers, settings), settings, exact)?;
     }
-    Ok(())
+    let crashed = drive::machines::snapshots_over_crashes(&log, settings, &mut numbers);
+    holds_recorded(&log, &model, &crashed, settings, exact)
 }
 
 /// Longer than a plan's events: what punctual logs need (they hold nothing that is forgotten, then seen anew).
@@ -178,7 +183,12 @@ fn graph_punctual(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), Tes
             holds_punctual(&events, &log, last, settings)?;
         }
     }
-    Ok(())
+    let log = generate::punctual_log(&events, last, settings, &mut numbers);
+    let lines = graph::lines(&log, settings);
+    let snapshots = graph::snapshots_over_crashes(&lines, settings, StreamTimes::Recorded, &mut numbers);
+    let snapshots = snapshots.map_err(TestCaseError::fail)?;
+    prop_assert_eq!(snapshots.len(), log.len());
+    snapshots.last().map_or(Ok(()), |last| holds_punctual(&events, &log, last, settings))
 }
 
 /// Any log, with the stream times that the sequencer finds, gives in each epoch what the recorded model gives (I3).
@@ -188,8 +198,12 @@ fn graph_recorded(plan: &Plan, seed: u64, settings: &Settings, of: StreamTimes) 
     let last = generate::last_time(&events, settings, &mut numbers);
     let lines = graph::lines(&generate::any_log(&events, last, settings, &mut numbers), settings);
     let read = graph::decoded(&lines, settings);
-    for workers in [1, 2, 4] {
-        let snapshots = graph::snapshots(&lines, workers, settings, of, &mut numbers).map_err(TestCaseError::fail)?;
+    for workers in [Some(1), Some(2), Some(4), None] {
+        let snapshots = match workers {
+            Some(workers) => graph::snapshots(&lines, workers, settings, of, &mut numbers),
+            None => graph::snapshots_over_crashes(&lines, settings, of, &mut numbers),
+        };
+        let snapshots = snapshots.map_err(TestCaseError::fail)?;
         prop_assert_eq!(snapshots.len(), lines.len());
         let times: Vec<Ms> = snapshots.iter().map(|snapshot| snapshot.stream_time.0).collect();
         prop_assert!(times.is_sorted(), "stream time never goes back: {times:?}");

@@ -9,6 +9,7 @@ use dataflows::{
     registry::{Registry, Snapshot},
     series::Limit,
     settings::{Limits, Settings},
+    state::Sweep,
     time::{Epoch, Millis, StreamTime},
 };
 use std::sync::Arc;
@@ -69,7 +70,7 @@ impl History {
             self.machine.apply(event);
         }
         let mut closed = Closed::new(&self.settings);
-        self.machine.close(Close { now: StreamTime(now), last: false }, &mut closed);
+        self.machine.close(Close { now: StreamTime(now), last: false, sweep: Sweep::default() }, &mut closed);
         self.epoch += 1;
         self.registry.fold(Epoch(self.epoch), StreamTime(now), closed.deltas)
     }

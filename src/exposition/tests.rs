@@ -5,6 +5,7 @@ use dataflows::{
     machines::{Close, Closed, DeliveriesMachine, Machine, RunsMachine},
     names::Names,
     registry::Registry,
+    state::Sweep,
     time::{Epoch, StreamTime},
 };
 use std::{
@@ -44,7 +45,7 @@ fn published(settings: &Settings) -> Arc<Published> {
     let what = Delivery::Webhook { provider: 0, outcome: 1 };
     deliveries.apply(&DeliveryEvent { time: 1_000, key: 9, what });
     let mut closed = Closed::new(settings);
-    let at = Close { now: StreamTime(10_000), last: false };
+    let at = Close { now: StreamTime(10_000), last: false, sweep: Sweep::default() };
     runs.close(at, &mut closed);
     let mut other = Closed::new(settings);
     deliveries.close(at, &mut other);

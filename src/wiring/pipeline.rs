@@ -78,8 +78,9 @@ impl Pipeline {
             clock: config.clock,
             names: published.names.clone(),
             first_epoch,
+            sweep: None,
         });
-        let graph::Running { feeder, outputs, workers } = running.map_err(Fault::Other)?;
+        let graph::Running { feeder, outputs, workers } = running.map_err(|error| Fault::Other(error.to_string()))?;
         let source = kafka::open(config, &shared, start, feeder, first_epoch).map_err(Fault::Source)?;
         let letters = KafkaLetters::new(config, Arc::clone(&shared.stop));
         let letters = letters.map_err(|error| RunError::Settings(error.into()))?;

@@ -123,9 +123,10 @@ pub fn read_files(config: Config, options: &ReplayOptions) -> Result<Replayed, R
         clock: Clock::Log,
         names: Names::new(settings.limits.max_names),
         first_epoch,
+        sweep: None,
     };
     let table = graph.names.clone();
-    let Running { feeder, outputs, workers } = graph::start(graph).map_err(anyhow::Error::msg)?;
+    let Running { feeder, outputs, workers } = graph::start(graph).map_err(anyhow::Error::new)?;
     let broken = AtomicBool::new(false);
     let bar = progress_bar(&files, options);
     let reading = Reading {

@@ -1,7 +1,7 @@
 //! Collect: puts together what all workers and machines say of an epoch, and hands it out whole and in order (I3).
 
-use super::{EpochOutput, sequence::Meta};
-use crate::{feed::DeadLetter, machines::Closed};
+use super::{EpochOutput, Lane, sequence::Meta};
+use crate::{feed::DeadLetter, machines::Closed, route::Share, state};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -35,6 +35,7 @@ pub(super) fn collect<'scope>(
     output: Sender<EpochOutput>,
 ) {
     let scope = meta.scope();
+    let peers = scope.peers();
     let mut parts: Vec<StreamVec<'scope, u64, Part>> =
         closed.into_iter().map(|stream| stream.map(|closed| Part::Closed(Box::new(closed)))).collect();
     parts.push(meta.map(|meta| Part::Meta(Box::new(meta))));
@@ -48,7 +49,7 @@ pub(super) fn collect<'scope>(
             }
         });
         while let Some(entry) = open.first_entry().filter(|entry| !frontier.less_equal(entry.key())) {
-            if let Some(whole) = entry.remove().finish() {
+            if let Some(whole) = entry.remove().finish(peers) {
                 // nobody listens any more: the service is ending
                 let _ = output.send(whole);
             }
@@ -67,13 +68,14 @@ impl Open {
                     sum.deltas.merge(&closed.deltas);
                     sum.results.extend(closed.results);
                     sum.touched += closed.touched;
+                    sum.state.extend(closed.state);
                 }
             },
         }
     }
 
     /// `None` for an epoch that the feeder broke off: nothing of it may be shown.
-    fn finish(self) -> Option<EpochOutput> {
+    fn finish(self, peers: usize) -> Option<EpochOutput> {
         let (meta, mut closed) = (self.meta?, self.closed?);
         closed.deltas.quality.merge(&meta.quality);
         let mut dead_letters = self.dead_letters;
@@ -86,6 +88,20 @@ impl Open {
             dead_letters,
             records: meta.records,
             touched: closed.touched,
+            state: lanes(closed.state, peers),
+            maxima: meta.maxima,
+            sweep: meta.sweep,
         })
     }
+}
+
+/// One blob for each worker that has something to store.
+fn lanes(sections: Vec<(usize, state::Section)>, peers: usize) -> Vec<Lane> {
+    let mut by_worker: BTreeMap<usize, Vec<state::Section>> = BTreeMap::new();
+    for (worker, section) in sections {
+        by_worker.entry(worker).or_default().push(section);
+    }
+    let lane =
+        |(worker, sections): (usize, Vec<_>)| Lane { worker, bytes: state::blob(Share { worker, peers }, &sections) };
+    by_worker.into_iter().map(lane).collect()
 }

@@ -13,6 +13,7 @@
 
 mod collect;
 mod decode;
+mod restore;
 mod sequence;
 mod source;
 
@@ -20,13 +21,15 @@ use crate::{
     driver::drive,
     event::{AgentEvent, DeliveryEvent, Id, RunEvent, Status},
     feed::{Batch, DeadLetter, EpochEnd, Feed},
-    machines::{AgentsMachine, DeliveriesMachine, RunsMachine},
     names::{NameId, Names},
-    sequencer::Clock,
+    route::Share,
+    sequencer::{Clock, Maxima, Sequencer},
     series::Deltas,
     settings::Settings,
+    state::{Pace, Sweep, Unusable},
     time::{Epoch, Millis, StreamTime},
 };
+use restore::{Machines, WAITING_BLOBS};
 use serde::{Deserialize, Serialize};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -36,6 +39,8 @@ use std::{
     },
 };
 use timely::{communication::initialize::WorkerGuards, scheduling::SyncActivator, worker::Worker};
+
+pub use restore::{Restore, SourceError};
 
 /// Batches that may wait in front of each worker.
 const CHANNEL_BATCHES: usize = 8;
@@ -53,6 +58,19 @@ pub struct EpochOutput {
     pub records: u64,
     /// Keys whose state changed.
     pub touched: u64,
+    /// What is to be stored of each worker's state; empty unless [`Config::sweep`] is set.
+    pub state: Vec<Lane>,
+    /// The largest time seen in each partition so far.
+    pub maxima: Maxima,
+    /// How far the sweep went with this epoch.
+    pub sweep: Sweep,
+}
+
+/// One worker's blob of one epoch ([`crate::state`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lane {
+    pub worker: usize,
+    pub bytes: Vec<u8>,
 }
 
 /// One job attempt that ended (or, at the end of a log, one that is still open).
@@ -93,6 +111,20 @@ pub struct Config {
     pub names: Names,
     /// The epoch that is open at the start; above 0.
     pub first_epoch: Epoch,
+    /// How fast all state is stored anew; `None`: nothing is to be stored.
+    pub sweep: Option<Pace>,
+}
+
+/// Why the graph did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the workers cannot be started: {0}")]
+    Threads(String),
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// Stored state could not be read where it lies.
+    #[error(transparent)]
+    Source(SourceError),
 }
 
 /// The workers are gone: one of them failed or all have ended.
@@ -200,71 +232,119 @@ impl Workers {
     }
 }
 
-/// Starts the workers.
+/// Starts the workers with nothing known.
 ///
 /// # Errors
-/// A message when the threads cannot be started.
-pub fn start(config: Config) -> Result<Running, String> {
+/// [`StartError::Threads`]
+pub fn start(config: Config) -> Result<Running, StartError> {
+    let nothing =
+        Restore { stream_time: StreamTime::UNKNOWN, maxima: Maxima::default(), blobs: Box::new(std::iter::empty()) };
+    resume(config, nothing)
+}
+
+/// What one worker is started with.
+struct Outfit {
+    feeds: mpsc::Receiver<Feed>,
+    blobs: mpsc::Receiver<Arc<Vec<u8>>>,
+    output: mpsc::Sender<EpochOutput>,
+    /// Gone without a word: another worker cannot use its state, nothing is to be built.
+    go: mpsc::Receiver<()>,
+    loaded: mpsc::Sender<Result<(), Unusable>>,
+    waker: mpsc::Sender<(usize, SyncActivator)>,
+}
+
+/// Starts the workers with what a former run has stored, however many workers that had. Returns when all is taken in.
+///
+/// # Errors
+/// [`StartError`]
+pub fn resume(config: Config, restore: Restore) -> Result<Running, StartError> {
     let workers = config.workers.max(1);
     let (output, outputs) = mpsc::channel();
-    let (wakers, woken) = mpsc::channel();
-    let mut senders = vec![];
-    let mut receivers = vec![];
+    let (loaded, loads) = mpsc::channel();
+    let (waker, wakers) = mpsc::channel();
+    let (mut senders, mut dealers, mut starters, mut outfits) = (vec![], vec![], vec![], vec![]);
     for _ in 0..workers {
-        let (sender, receiver) = mpsc::sync_channel(CHANNEL_BATCHES);
+        let (sender, feeds) = mpsc::sync_channel(CHANNEL_BATCHES);
+        let (dealer, blobs) = mpsc::sync_channel(WAITING_BLOBS);
+        let (starter, go) = mpsc::channel();
         senders.push(sender);
-        receivers.push(Some((receiver, output.clone())));
+        dealers.push(dealer);
+        starters.push(starter);
+        let (output, loaded, waker) = (output.clone(), loaded.clone(), waker.clone());
+        outfits.push(Some(Outfit { feeds, blobs, output, go, loaded, waker }));
     }
-    drop(output);
-    let receivers = Mutex::new(receivers);
+    drop((output, loaded, waker));
+    let outfits = Mutex::new(outfits);
     let timely = match workers {
         1 => timely::Config::thread(),
         _ => timely::Config::process(workers),
     };
+    let (now, maxima) = (restore.stream_time, restore.maxima.clone());
     let guards = timely::execute(timely, move |worker| {
-        let taken = receivers.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
-        if let Some((receiver, output)) = taken {
-            let waker = build(worker, &config, receiver, output);
-            // the caller has given up if it does not listen any more
-            let _ = wakers.send((worker.index(), waker));
+        let outfit = outfits.lock().unwrap_or_else(PoisonError::into_inner)[worker.index()].take();
+        if let Some(outfit) = outfit {
+            work(worker, &config, outfit, now, &maxima);
         }
-    })?;
-    let mut wakers: Vec<(usize, SyncActivator)> = woken.iter().take(workers).collect();
+    });
+    let guards = Workers(guards.map_err(StartError::Threads)?);
+    let dealt = restore::deal(restore, &dealers);
+    drop(dealers);
+    let loads = loads.iter().collect::<Result<(), Unusable>>().map_err(StartError::from);
+    if let Err(error) = loads.and(dealt) {
+        // before the guards, which wait for the workers
+        drop(starters);
+        return Err(error);
+    }
+    for starter in &starters {
+        // a worker that is gone is missed below
+        let _ = starter.send(());
+    }
+    let mut wakers: Vec<(usize, SyncActivator)> = wakers.iter().take(workers).collect();
     wakers.sort_by_key(|(index, _)| *index);
     let inlets = senders.into_iter().zip(wakers).map(|(sender, (_, waker))| Inlet { sender, waker }).collect();
-    Ok(Running { feeder: Feeder { inlets, next: 0 }, outputs, workers: Workers(guards) })
+    Ok(Running { feeder: Feeder { inlets, next: 0 }, outputs, workers: guards })
+}
+
+/// One worker's beginning: takes in its state, and once all have done so builds its part of the graph.
+fn work(worker: &mut Worker, config: &Config, outfit: Outfit, now: StreamTime, maxima: &Maxima) {
+    let Outfit { feeds, blobs, output, go, loaded, waker } = outfit;
+    let share = Share { worker: worker.index(), peers: worker.peers() };
+    let mut machines = Machines::new(&config.settings, share.peers);
+    let load = machines.load(&blobs, now, share);
+    drop(blobs);
+    // the caller has given up if it does not listen any more
+    let _ = loaded.send(load);
+    drop(loaded);
+    if go.recv().is_ok() {
+        let sequencer = Sequencer::resumed(config.clock, maxima.clone(), now);
+        let wakes = build(worker, config, machines, sequencer, feeds, output);
+        let _ = waker.send((share.worker, wakes));
+    }
 }
 
 /// Builds one worker's part; gives what wakes its source.
 fn build(
     worker: &mut Worker,
     config: &Config,
+    mut machines: Machines,
+    sequencer: Sequencer,
     feeds: mpsc::Receiver<Feed>,
     output: mpsc::Sender<EpochOutput>,
 ) -> SyncActivator {
-    let peers = worker.peers();
-    let settings = &config.settings;
+    if config.sweep.is_some() {
+        machines.record();
+    }
+    let pace = config.sweep.clone().unwrap_or_default();
+    let settings = || Arc::clone(&config.settings);
     worker.dataflow::<u64, _, _>(|scope| {
         let source = source::source(scope, feeds, config.first_epoch);
-        let decoded = decode::decode(source.batches, settings, config.names.clone());
-        let (ticks, meta) = sequence::sequence(source.ends, decoded.observed, config.clock, peers);
-        let settings = || Arc::clone(&config.settings);
-        let runs = RunsMachine::new(settings(), peers);
-        let runs = drive("runs", runs, settings(), decoded.runs, ticks.clone(), |e: &RunEvent| route(e.run));
-        let agents = AgentsMachine::new(settings(), peers);
-        let agents =
-            drive("agents", agents, settings(), decoded.agents, ticks.clone(), |e: &AgentEvent| route(e.agent));
-        let deliveries = DeliveriesMachine::new(settings(), peers);
-        let deliveries =
-            drive("deliveries", deliveries, settings(), decoded.deliveries, ticks, |e: &DeliveryEvent| route(e.key));
+        let decoded = decode::decode(source.batches, &config.settings, config.names.clone());
+        let (ticks, meta) = sequence::sequence(source.ends, decoded.observed, sequencer, pace);
+        let Machines { runs, agents, deliveries } = machines;
+        let runs = drive(runs, settings(), decoded.runs, ticks.clone(), |e: &RunEvent| e.run);
+        let agents = drive(agents, settings(), decoded.agents, ticks.clone(), |e: &AgentEvent| e.agent);
+        let deliveries = drive(deliveries, settings(), decoded.deliveries, ticks, |e: &DeliveryEvent| e.key);
         collect::collect(vec![runs, agents, deliveries], meta, decoded.dead_letters, output);
         source.waker
     })
-}
-
-/// Spreads ids over workers; ids of one half alike must not all go one way.
-#[expect(clippy::cast_possible_truncation, reason = "folding 128 bits into 64 is meant")]
-const fn route(id: u128) -> u64 {
-    let folded = (id as u64) ^ ((id >> 64) as u64).rotate_left(32);
-    folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
 }

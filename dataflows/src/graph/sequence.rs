@@ -4,8 +4,9 @@ use crate::{
     driver::Tick,
     feed::EpochEnd,
     machines::Close,
-    sequencer::{Clock, Maxima, Sequencer},
+    sequencer::{Maxima, Sequencer},
     series::Quality,
+    state::{Pace, Sweep},
     time::StreamTime,
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub(super) struct Meta {
     pub stream_time: StreamTime,
     pub quality: Quality,
     pub records: u64,
+    /// Of every partition, so far.
+    pub maxima: Maxima,
+    pub sweep: Sweep,
 }
 
 /// An epoch that is not decoded everywhere yet.
@@ -66,9 +70,10 @@ type Vecs<T> = CapacityContainerBuilder<Vec<T>>;
 pub(super) fn sequence<'scope>(
     ends: StreamVec<'scope, u64, EpochEnd>,
     observed: StreamVec<'scope, u64, Observed>,
-    clock: Clock,
-    peers: usize,
+    mut sequencer: Sequencer,
+    pace: Pace,
 ) -> (StreamVec<'scope, u64, Tick>, StreamVec<'scope, u64, Meta>) {
+    let peers = ends.scope().peers();
     let mut builder = OperatorBuilder::new("sequencer".to_owned(), ends.scope());
     let mut ends = builder.new_input(ends, Exchange::new(|_: &EpochEnd| 0));
     let mut observed = builder.new_input(observed, Exchange::new(|_: &Observed| 0));
@@ -77,7 +82,7 @@ pub(super) fn sequence<'scope>(
     let mut ticks = OutputBuilder::<_, Vecs<Tick>>::from(ticks);
     let mut meta = OutputBuilder::<_, Vecs<Meta>>::from(meta);
     builder.build(move |_| {
-        let mut sequencer = Sequencer::new(clock);
+        let mut position = 0;
         let mut open: BTreeMap<u64, Open> = BTreeMap::new();
         move |frontiers| {
             ends.for_each(|capability, data| {
@@ -97,10 +102,12 @@ pub(super) fn sequence<'scope>(
                 // an epoch without an end is one that the feeder broke off: it is not committed
                 let Some(end) = end else { continue };
                 let now = sequencer.close(&end, &read.maxima);
-                let close = Close { now, last: end.last };
+                let sweep = pace.take(&mut position);
+                let close = Close { now, last: end.last, sweep };
+                let maxima = sequencer.maxima().clone();
                 ticks.session(&to_ticks).give_iterator((0..peers).map(|worker| Tick { worker, close }));
                 let Observed { quality, records, .. } = read;
-                meta.session(&to_meta).give(Meta { end, stream_time: now, quality, records });
+                meta.session(&to_meta).give(Meta { end, stream_time: now, quality, records, maxima, sweep });
             }
         }
     });

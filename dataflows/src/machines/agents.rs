@@ -3,11 +3,13 @@
 use super::{Close, Closed, Machine};
 use crate::{
     event::{AgentEvent, Id, Kind},
+    route::{Share, route},
     series::{Limit, Quality},
     settings::Settings,
+    state::{Reader, Sweep, Table, Unusable, Writer},
     time::{Millis, StreamTime},
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// One agent: its latest sign of life, and its latest goodbye; `Millis::MIN`: none.
@@ -30,6 +32,17 @@ pub struct AgentsMachine {
     before: StreamTime,
     perhaps_late: Vec<AgentEvent>,
     quality: Quality,
+    /// Agents that are to be stored, forgotten ones too; `None`: nobody asks.
+    changes: Option<HashSet<Id>>,
+}
+
+/// Tags and marks of stored entries.
+mod tag {
+    pub const PUT: u8 = 0x01;
+    pub const REMOVE: u8 = 0x02;
+    pub const UP: u8 = 1;
+    pub const DOWN: u8 = 1 << 1;
+    pub const SHOWN: u8 = 1 << 2;
 }
 
 impl AgentsMachine {
@@ -46,6 +59,7 @@ impl AgentsMachine {
             before: StreamTime::UNKNOWN,
             perhaps_late: vec![],
             quality: Quality::default(),
+            changes: None,
         }
     }
 
@@ -75,16 +89,41 @@ impl AgentsMachine {
         let expires = agent.up.saturating_add(self.settings.agent_ttl_ms);
         let online = agent.up > agent.down && !now.is_past(expires);
         closed.deltas.agents_online += i64::from(online) - i64::from(agent.shown);
-        agent.shown = online;
+        if agent.shown != online {
+            agent.shown = online;
+            self.changes.iter_mut().for_each(|changes| changes.extend([id]));
+        }
         if online {
             return expires;
         }
         let forget = agent.up.max(agent.down).saturating_add(self.settings.dedup_window_ms);
         if now.is_past(forget) {
             self.agents.remove(&id);
+            self.changes.iter_mut().for_each(|changes| changes.extend([id]));
             return Millis::MAX;
         }
         forget
+    }
+
+    fn put(id: Id, agent: &Agent, out: &mut Writer) {
+        let mark = |bit: u8, set: bool| if set { bit } else { 0 };
+        let (up, down) = (agent.up != Millis::MIN, agent.down != Millis::MIN);
+        out.u8(tag::PUT);
+        out.u128(id);
+        out.u8(mark(tag::UP, up) | mark(tag::DOWN, down) | mark(tag::SHOWN, agent.shown));
+        if up {
+            out.signed(agent.up);
+        }
+        if down {
+            out.signed(agent.down);
+        }
+    }
+
+    fn take(entries: &mut Reader<'_>) -> Result<Agent, Unusable> {
+        let marks = entries.u8()?;
+        let up = if marks & tag::UP == 0 { Millis::MIN } else { entries.signed()? };
+        let down = if marks & tag::DOWN == 0 { Millis::MIN } else { entries.signed()? };
+        Ok(Agent { up, down, shown: marks & tag::SHOWN != 0 })
     }
 }
 
@@ -104,6 +143,9 @@ impl Machine for AgentsMachine {
         }
         let mut touched = std::mem::take(&mut self.touched);
         closed.touched += touched.len() as u64;
+        if let Some(changes) = &mut self.changes {
+            changes.extend(&touched);
+        }
         if at.now.is_past(self.due) {
             self.due = Millis::MAX;
             touched = self.agents.keys().copied().collect();
@@ -114,6 +156,54 @@ impl Machine for AgentsMachine {
         }
         closed.deltas.quality.merge(&std::mem::take(&mut self.quality));
         self.before = at.now;
+    }
+
+    const TABLE: Table = Table::Agents;
+
+    fn record(&mut self) {
+        self.changes.get_or_insert_default();
+    }
+
+    fn save(&mut self, sweep: Sweep, out: &mut Writer) {
+        let Some(changes) = &mut self.changes else { return };
+        for id in changes.drain() {
+            if let Some(agent) = self.agents.get(&id) {
+                Self::put(id, agent, out);
+            } else {
+                out.u8(tag::REMOVE);
+                out.u128(id);
+            }
+        }
+        // few enough to go at once
+        if sweep.begins() {
+            self.agents.iter().for_each(|(id, agent)| Self::put(*id, agent, out));
+        }
+    }
+
+    fn load(&mut self, mut entries: Reader<'_>, share: Share) -> Result<(), Unusable> {
+        while !entries.is_empty() {
+            let (tag, id) = (entries.u8()?, entries.u128()?);
+            let agent = match tag {
+                tag::PUT => Some(Self::take(&mut entries)?),
+                tag::REMOVE => None,
+                other => return Err(Unusable::damaged(format!("an agent of kind {other}"))),
+            };
+            if !share.owns(route(id)) {
+                continue;
+            }
+            match agent {
+                Some(agent) => drop(self.agents.insert(id, agent)),
+                None => drop(self.agents.remove(&id)),
+            }
+        }
+        Ok(())
+    }
+
+    fn loaded(&mut self, now: StreamTime) -> Result<(), Unusable> {
+        self.before = now;
+        // the next epoch's end looks at every agent
+        self.due = Millis::MIN;
+        Ok(())
     }
 }
 
@@ -131,7 +221,7 @@ mod tests {
 
     fn close(machine: &mut AgentsMachine, now: Millis) -> (i64, Quality) {
         let mut closed = Closed::new(&machine.settings);
-        machine.close(Close { now: StreamTime(now), last: false }, &mut closed);
+        machine.close(Close { now: StreamTime(now), last: false, sweep: Sweep::default() }, &mut closed);
         (closed.deltas.agents_online, closed.deltas.quality)
     }
 

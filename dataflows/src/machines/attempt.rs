@@ -24,6 +24,12 @@ pub(super) mod done {
     pub const TOUCHED: u16 = 1 << 7;
     /// A `job.finished` with an agent was read: evidence of dispatch without a time.
     pub const AGENT_AT_END: u16 = 1 << 8;
+    /// In the list of what is to be stored.
+    pub const CHANGED: u16 = 1 << 9;
+    /// Some blob has it: its end must be stored, too.
+    pub const STORED: u16 = 1 << 10;
+    /// What is stored of all these.
+    pub const LASTING: u16 = DISPATCH | WAIT | SETTLED | LOST | GAUGES | AGENT_AT_END;
 }
 
 /// The facts of one attempt that is not over; 96 bytes, for there are millions.

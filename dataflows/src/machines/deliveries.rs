@@ -4,8 +4,10 @@ use super::{Close, Closed, Machine, domain};
 use crate::{
     event::{Delivery, DeliveryEvent},
     memory::{Fingerprint, Memory},
+    route::{Share, route},
     series::{Deltas, Limit, Quality},
     settings::Settings,
+    state::{Cursor, Reader, Sweep, Table, Unusable, Writer},
     time::{Millis, StreamTime},
 };
 use hashbrown::HashMap;
@@ -20,6 +22,7 @@ pub struct DeliveriesMachine {
     memory: Memory,
     before: StreamTime,
     quality: Quality,
+    cursor: Cursor,
 }
 
 /// What shares a key that was unknown when the epoch began.
@@ -44,6 +47,7 @@ impl DeliveriesMachine {
             memory: Memory::new(settings.dedup_window_ms, max_ids),
             before: StreamTime::UNKNOWN,
             quality: Quality::default(),
+            cursor: Cursor::default(),
         }
     }
 
@@ -65,7 +69,7 @@ impl DeliveriesMachine {
 }
 
 fn print(key: u128) -> Fingerprint {
-    Fingerprint::of(domain::DELIVERY, [key])
+    Fingerprint::of(domain::DELIVERY, route(key), [key])
 }
 
 impl Machine for DeliveriesMachine {
@@ -100,6 +104,32 @@ impl Machine for DeliveriesMachine {
         self.memory.sweep(at.now);
         self.before = at.now;
     }
+
+    const TABLE: Table = Table::Deliveries;
+
+    fn record(&mut self) {
+        self.memory.record();
+    }
+
+    fn save(&mut self, sweep: Sweep, out: &mut Writer) {
+        let shards = self.cursor.advance(sweep, Memory::shards());
+        self.memory.save(shards, out);
+    }
+
+    fn load(&mut self, mut entries: Reader<'_>, share: Share) -> Result<(), Unusable> {
+        while !entries.is_empty() {
+            let tag = entries.u8()?;
+            if !self.memory.load(tag, &mut entries, share)? {
+                return Err(Unusable::damaged(format!("a delivery of kind {tag}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn loaded(&mut self, now: StreamTime) -> Result<(), Unusable> {
+        self.before = now;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +145,7 @@ mod tests {
 
     fn close(machine: &mut DeliveriesMachine, now: Millis) -> Deltas {
         let mut closed = Closed::new(&Settings::default());
-        machine.close(Close { now: StreamTime(now), last: false }, &mut closed);
+        machine.close(Close { now: StreamTime(now), last: false, sweep: Sweep::default() }, &mut closed);
         closed.deltas
     }
 

@@ -18,7 +18,14 @@ pub use runs::RunsMachine;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{graph::JobResult, series::Deltas, settings::Settings, time::StreamTime};
+use crate::{
+    graph::JobResult,
+    route::Share,
+    series::Deltas,
+    settings::Settings,
+    state::{Reader, Section, Sweep, Table, Unusable, Writer},
+    time::StreamTime,
+};
 
 /// A state machine as the driver sees it.
 pub trait Machine {
@@ -29,6 +36,27 @@ pub trait Machine {
 
     /// Ends the epoch: fires timers strictly after their deadlines and hands out what moved.
     fn close(&mut self, at: Close, closed: &mut Closed);
+
+    /// Whose entries [`save`](Self::save) writes.
+    const TABLE: Table;
+
+    /// From now on what changes is kept for [`save`](Self::save).
+    fn record(&mut self);
+
+    /// Writes what the epoch just closed has changed, and the part of the rest that goes with it.
+    fn save(&mut self, sweep: Sweep, out: &mut Writer);
+
+    /// Takes in stored entries, later ones over earlier ones, as far as they are this worker's.
+    ///
+    /// # Errors
+    /// [`Unusable`]
+    fn load(&mut self, entries: Reader<'_>, share: Share) -> Result<(), Unusable>;
+
+    /// All stored entries are taken in; the last of their epochs was closed at `now`.
+    ///
+    /// # Errors
+    /// [`Unusable`] where they do not fit together.
+    fn loaded(&mut self, now: StreamTime) -> Result<(), Unusable>;
 }
 
 /// When an epoch closes.
@@ -37,6 +65,8 @@ pub struct Close {
     pub now: StreamTime,
     /// The log ends here: report what is still open.
     pub last: bool,
+    /// How far the sweep goes with it.
+    pub sweep: Sweep,
 }
 
 /// What an epoch moved.
@@ -46,12 +76,14 @@ pub struct Closed {
     pub results: Vec<JobResult>,
     /// Keys whose state changed.
     pub touched: u64,
+    /// What is to be stored, by worker.
+    pub state: Vec<(usize, Section)>,
 }
 
 impl Closed {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self { deltas: Deltas::new(settings), results: vec![], touched: 0 }
+        Self { deltas: Deltas::new(settings), results: vec![], touched: 0, state: vec![] }
     }
 }
 

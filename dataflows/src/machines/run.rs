@@ -21,7 +21,7 @@ pub(super) enum Taken {
 
 /// The facts of one run that is kept in full.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four marks that do not depend on each other")]
+#[expect(clippy::struct_excessive_bools, reason = "marks that do not depend on each other")]
 pub struct Run {
     pub id: Id,
     pub pair: Pair,
@@ -46,6 +46,10 @@ pub struct Run {
     pub(super) shown: bool,
     /// In the list of what the open epoch touched.
     pub(super) touched: bool,
+    /// In the list of what is to be stored.
+    pub(super) changed: bool,
+    /// Some blob has it: its end must be stored, too.
+    pub(super) stored: bool,
 }
 
 /// A finish from before the run was retired: its time is not remembered, only that it lies behind.
@@ -53,23 +57,31 @@ pub(super) const LONG_AGO: Millis = Millis::MIN;
 
 impl Run {
     pub(super) fn new(event: &RunEvent) -> Self {
+        let (pair, trace, slug) = (pair(event), event.trace, event.slug);
+        Self { pair, trace, slug, latest: event.time, ..Self::blank(event.run) }
+    }
+
+    /// A run of which nothing is known.
+    pub(super) fn blank(id: Id) -> Self {
         Self {
-            id: event.run,
-            pair: pair(event),
-            trace: event.trace,
+            id,
+            pair: Pair::default(),
+            trace: 0,
             queued: NEVER,
             started: NEVER,
             finished: NEVER,
             tie: 0,
-            latest: event.time,
+            latest: Millis::MIN,
             first: NO_SLOT,
             attempts: 0,
-            slug: event.slug,
+            slug: NameId::OTHER,
             status: Status::Unknown,
             dispatched: false,
             settled: false,
             shown: false,
             touched: false,
+            changed: false,
+            stored: false,
         }
     }
 

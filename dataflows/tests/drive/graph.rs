@@ -1,6 +1,9 @@
 //! The whole graph, from lines of JSON to epochs, on real timely workers.
 
-use super::json;
+use super::{
+    json,
+    stored::{Store, grant},
+};
 use crate::model::{
     Ms,
     generate::{Log, Numbers},
@@ -9,12 +12,14 @@ use dataflows::{
     decode::{Decoded, Decoder},
     event::Event,
     feed::{Batch, CatchUp, EpochEnd, PartitionProgress, Records},
-    graph::{self, Feeder, Stopped},
+    graph::{self, Feeder, Restore, Stopped},
+    ledger::Ledger,
     names::Names,
-    registry::{Registry, Snapshot},
-    sequencer::Clock,
+    registry::Snapshot,
+    sequencer::{Clock, Maxima},
     settings::Settings,
-    time::{Epoch, NextOffset},
+    state::Pace,
+    time::{Epoch, NextOffset, StreamTime},
 };
 use std::sync::Arc;
 
@@ -68,18 +73,84 @@ fn end(epoch: u64, now: Ms, of: StreamTimes, numbers: &mut Numbers) -> EpochEnd 
     EpochEnd { epoch: Epoch(epoch), next_epoch: Epoch(epoch + 1), partitions, wall, last: false }
 }
 
-fn feed(feeder: &mut Feeder, log: &Lines, of: StreamTimes, numbers: &mut Numbers) -> Result<(), Stopped> {
-    for (epoch, (lines, now)) in (1..).zip(log) {
-        let mut rest = lines.as_slice();
-        while !rest.is_empty() {
-            let (now, later) = rest.split_at(1 + numbers.below(rest.len()));
-            let partition = u32::try_from(numbers.below(PARTITIONS as usize)).unwrap_or(0);
-            feeder.batch(batch(partition, now))?;
-            rest = later;
-        }
-        feeder.end(end(epoch, *now, of, numbers))?;
+fn feed_some(feeder: &mut Feeder, lines: &[String], numbers: &mut Numbers) -> Result<(), Stopped> {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(1 + numbers.below(rest.len()));
+        let partition = u32::try_from(numbers.below(PARTITIONS as usize)).unwrap_or(0);
+        feeder.batch(batch(partition, now))?;
+        rest = later;
     }
     Ok(())
+}
+
+/// What lives from one process to the next.
+struct Kept {
+    store: Store,
+    epoch: u64,
+    now: StreamTime,
+    maxima: Maxima,
+}
+
+/// One process's life: epochs are fed, then it ends in the middle of the next.
+struct Life<'a> {
+    epochs: &'a [(Vec<String>, Ms)],
+    next: Option<&'a (Vec<String>, Ms)>,
+    workers: usize,
+}
+
+impl Life<'_> {
+    fn live(
+        &self,
+        settings: &Settings,
+        of: StreamTimes,
+        kept: &mut Kept,
+        numbers: &mut Numbers,
+    ) -> Result<Vec<Snapshot>, String> {
+        let (names, pace) = (Names::new(100), Pace::default());
+        let mut ledger = Ledger::new(settings, names.clone());
+        if kept.epoch > 0 {
+            for blob in kept.store.epochs.iter().filter_map(|stored| stored.ledger.as_ref()) {
+                ledger.load(blob).map_err(|e| e.to_string())?;
+            }
+            ledger.loaded(Epoch(kept.epoch), kept.now);
+        }
+        let first = kept.epoch + 1;
+        let config = graph::Config {
+            settings: Arc::new(settings.clone()),
+            workers: self.workers,
+            clock: Clock::Wall,
+            names,
+            first_epoch: Epoch(first),
+            sweep: Some(pace.clone()),
+        };
+        let blobs: Vec<_> = kept.store.epochs.iter().flat_map(|stored| stored.workers.clone()).map(Ok).collect();
+        let restore =
+            Restore { stream_time: kept.now, maxima: kept.maxima.clone(), blobs: Box::new(blobs.into_iter()) };
+        let mut running = graph::resume(config, restore).map_err(|e| e.to_string())?;
+        kept.store.crash();
+        let fed = (first..).zip(self.epochs).try_for_each(|(epoch, (lines, now))| {
+            feed_some(&mut running.feeder, lines, numbers)?;
+            grant(&pace, numbers);
+            running.feeder.end(end(epoch, *now, of, numbers))
+        });
+        let broken_off = self.next.map_or(&[][..], |(lines, _)| &lines[..numbers.below(lines.len() + 1)]);
+        fed.and_then(|()| feed_some(&mut running.feeder, broken_off, numbers)).map_err(|e| e.to_string())?;
+        drop(running.feeder);
+        let mut snapshots = vec![];
+        for output in &running.outputs {
+            let refused: Vec<_> = output.dead_letters.iter().map(|letter| &letter.detail).collect();
+            if !refused.is_empty() {
+                return Err(format!("refused: {refused:?}"));
+            }
+            (kept.epoch, kept.now, kept.maxima) = (output.end.epoch.0, output.stream_time, output.maxima);
+            snapshots.push(ledger.fold(output.end.epoch, output.stream_time, output.deltas));
+            let lanes = output.state.into_iter().map(|lane| lane.bytes).collect();
+            kept.store.commit(kept.epoch, output.sweep, lanes, ledger.blob(output.sweep));
+        }
+        running.workers.join()?;
+        Ok(snapshots)
+    }
 }
 
 /// The snapshot at the end of each epoch (I3), with the stream time that the graph found.
@@ -93,24 +164,34 @@ pub fn snapshots(
     of: StreamTimes,
     numbers: &mut Numbers,
 ) -> Result<Vec<Snapshot>, String> {
-    let config = graph::Config {
-        settings: Arc::new(settings.clone()),
-        workers,
-        clock: Clock::Wall,
-        names: Names::new(100),
-        first_epoch: Epoch(1),
-    };
-    let mut running = graph::start(config)?;
-    feed(&mut running.feeder, log, of, numbers).map_err(|e| e.to_string())?;
-    drop(running.feeder);
-    let mut registry = Registry::new(settings);
-    let mut refused = vec![];
-    let outputs = running.outputs.iter();
-    let snapshots = outputs.map(|output| {
-        refused.extend(output.dead_letters.into_iter().map(|letter| letter.detail));
-        registry.fold(output.end.epoch, output.stream_time, output.deltas)
-    });
-    let snapshots = snapshots.collect();
-    running.workers.join()?;
-    if refused.is_empty() { Ok(snapshots) } else { Err(format!("refused: {refused:?}")) }
+    let life = Life { epochs: log, next: None, workers };
+    life.live(settings, of, &mut Kept::nothing(), numbers)
+}
+
+/// As [`snapshots`], by up to four processes that end in the middle of an epoch and go on from what is stored, with
+/// other numbers of workers (I4).
+///
+/// # Errors
+/// As [`snapshots`].
+pub fn snapshots_over_crashes(
+    log: &Lines,
+    settings: &Settings,
+    of: StreamTimes,
+    numbers: &mut Numbers,
+) -> Result<Vec<Snapshot>, String> {
+    let mut kept = Kept::nothing();
+    let mut all = vec![];
+    for lives_left in (0..4).rev() {
+        let rest = &log[all.len()..];
+        let count = if lives_left == 0 { rest.len() } else { numbers.below(rest.len() + 1) };
+        let life = Life { epochs: &rest[..count], next: rest.get(count), workers: 1 + numbers.below(4) };
+        all.extend(life.live(settings, of, &mut kept, numbers)?);
+    }
+    Ok(all)
+}
+
+impl Kept {
+    fn nothing() -> Self {
+        Self { store: Store::default(), epoch: 0, now: StreamTime::UNKNOWN, maxima: Maxima::default() }
+    }
 }

@@ -3,3 +3,4 @@
 pub mod graph;
 pub mod json;
 pub mod machines;
+pub mod stored;

@@ -88,4 +88,6 @@ pub const RULES: &[&str] = &[
     "agent revived",
     "agent forgotten",
     "pairs over a bound",
+    "went on from what was stored",
+    "a sweep made garbage of older state",
 ];

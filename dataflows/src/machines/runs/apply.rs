@@ -59,7 +59,7 @@ impl RunsMachine {
         if let Some(slot) = known {
             return self.apply_kept(slot, event);
         }
-        if let Some(bits) = self.memory.get(attempt_print(event, event.attempt), self.before) {
+        if let Some(bits) = self.memory.get(attempt_print(event.run, event.job, event.attempt), self.before) {
             return self.apply_retired(bits, event);
         }
         if self.is_late(event.time) {
@@ -75,6 +75,7 @@ impl RunsMachine {
     pub(super) fn apply_kept(&mut self, slot: Slot, event: &RunEvent) {
         let run = self.attempts[slot].run;
         self.runs[run].see(event);
+        self.run_changed(run);
         self.touch_attempt(slot);
         let settled = self.attempts[slot].has(done::SETTLED);
         let applied = match event.kind {
@@ -116,7 +117,7 @@ impl RunsMachine {
         let run = self.attempts[slot].run;
         let number = event.attempt.saturating_add(1);
         let kept = self.find_attempt(run, event.job, number);
-        if kept.is_none() && self.memory.get(attempt_print(event, number), self.before).is_some() {
+        if kept.is_none() && self.memory.get(attempt_print(event.run, event.job, number), self.before).is_some() {
             return;
         }
         let Some(next) = kept.or_else(|| self.keep_attempt(run, event.job, number)) else { return };
@@ -138,7 +139,7 @@ impl RunsMachine {
                 self.runs[run].dispatched = true;
                 self.touch_run(run);
             }
-            let id = attempt_print(event, event.attempt);
+            let id = attempt_print(event.run, event.job, event.attempt);
             let pair = Pair { project: event.project, pipeline: event.pipeline };
             *self.dispatched_after_all.entry(pair).or_default() += 1;
             self.memory.insert(id, retired::with_dispatch(bits), Millis::MIN, self.before);

@@ -1,15 +1,13 @@
 //! What an epoch's end does: compare what each touched or due thing should count with what it has counted.
 
-use super::{RunsMachine, run_print};
+use super::{RunsMachine, attempt_print, run_print};
 use crate::{
     graph::JobResult,
     machines::{
         Close, Closed,
         attempt::{End, Losses, Outcome, Span, done},
-        domain,
         run::{Taken, retired},
     },
-    memory::Fingerprint,
     series::Deltas,
     slab::Slot,
     time::{Millis, NEVER, SKEW_TOLERANCE_MS, StreamTime},
@@ -38,10 +36,14 @@ impl RunsMachine {
             return;
         }
         self.attempts[slot].done &= !done::TOUCHED;
+        let before = self.attempts[slot].done & done::LASTING;
         self.count_dispatch(slot, &mut closed.deltas);
         self.take_wait(slot, now, &mut closed.deltas);
         self.settle(slot, now, closed);
         self.count_loss_and_gauges(slot, now, &mut closed.deltas);
+        if self.attempts.get(slot).is_some_and(|attempt| attempt.done & done::LASTING != before) {
+            self.attempt_changed(slot);
+        }
     }
 
     pub(super) fn count_dispatch(&mut self, slot: Slot, deltas: &mut Deltas) {
@@ -200,8 +202,7 @@ impl RunsMachine {
     pub(super) fn retire(&mut self, slot: Slot, now: StreamTime) {
         let attempt = &self.attempts[slot];
         let end = self.ends.get(&slot);
-        let run = self.runs[attempt.run].id;
-        let id = Fingerprint::of(domain::ATTEMPT, [run, attempt.job, u128::from(attempt.number)]);
+        let id = attempt_print(self.runs[attempt.run].id, attempt.job, attempt.number);
         let bits = retired::bits(end, attempt.has(done::DISPATCH));
         let latest = attempt.latest().unwrap_or(Millis::MIN).max(end.map_or(Millis::MIN, |end| end.time));
         self.remember(id, bits, latest, now);
@@ -224,6 +225,7 @@ impl RunsMachine {
     pub(super) fn close_run(&mut self, slot: Slot, now: StreamTime, deltas: &mut Deltas) {
         let Some(run) = self.runs.get_mut(slot) else { return };
         run.touched = false;
+        let before = (run.shown, run.settled);
         let queued = run.is_queued(&self.settings, now);
         deltas.runs_queued += i64::from(queued) - i64::from(run.shown);
         run.shown = queued;
@@ -234,6 +236,10 @@ impl RunsMachine {
             deltas.run_duration[run.status as usize].observe(&self.settings.duration_buckets_ms, ms, trace);
         }
         self.quality.skewed += u64::from(taken == Taken::Nothing && run.started != NEVER);
+        if before != (run.shown, run.settled) {
+            self.run_changed(slot);
+        }
+        let run = &self.runs[slot];
         let empty = run.attempts == 0;
         let given_up = run.finished == NEVER && now.is_past(run.forget_deadline(&self.settings));
         // while its finish lies ahead its time matters to the losses of its jobs

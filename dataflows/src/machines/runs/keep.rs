@@ -46,11 +46,15 @@ impl RunsMachine {
             run.settled = true;
             run.status = Status::ALL[usize::from(bits) % Status::ALL.len()];
         }
+        Some(self.insert_run(run))
+    }
+
+    pub(super) fn insert_run(&mut self, run: Run) -> Slot {
         let hash = self.hasher.hash_one(run.id);
         let slot = self.runs.insert(run);
         let (hasher, runs) = (&self.hasher, &self.runs);
         self.run_index.insert_unique(hash, slot, |slot| hasher.hash_one(runs[*slot].id));
-        Some(slot)
+        slot
     }
 
     pub(super) fn keep_attempt(&mut self, run: Slot, job: Id, number: u32) -> Option<Slot> {
@@ -62,12 +66,16 @@ impl RunsMachine {
             self.quality.over(Limit::JobsPerRun);
             return None;
         }
-        let slot = self.attempts.insert(Attempt::new(run, job, number));
+        Some(self.insert_attempt(run, Attempt::new(run, job, number)))
+    }
+
+    pub(super) fn insert_attempt(&mut self, run: Slot, attempt: Attempt) -> Slot {
+        let slot = self.attempts.insert(attempt);
         let (hasher, attempts) = (&self.hasher, &self.attempts);
         let hash_of = |attempt: &Attempt| Self::attempt_hash(hasher, attempt.run, attempt.job, attempt.number);
         self.attempt_index.insert_unique(hash_of(&attempts[slot]), slot, |slot| hash_of(&attempts[*slot]));
         self.link(run, slot);
-        Some(slot)
+        slot
     }
 
     pub(super) fn link(&mut self, run: Slot, slot: Slot) {
@@ -81,6 +89,7 @@ impl RunsMachine {
 
     pub(super) fn drop_attempt(&mut self, slot: Slot) {
         let Some(attempt) = self.attempts.remove(slot) else { return };
+        self.attempt_gone(&attempt);
         let hash = Self::attempt_hash(&self.hasher, attempt.run, attempt.job, attempt.number);
         if let Ok(entry) = self.attempt_index.find_entry(hash, |other| *other == slot) {
             entry.remove();
@@ -99,6 +108,7 @@ impl RunsMachine {
 
     pub(super) fn drop_run(&mut self, slot: Slot) {
         let Some(run) = self.runs.remove(slot) else { return };
+        self.run_gone(&run);
         let hash = self.hasher.hash_one(run.id);
         if let Ok(entry) = self.run_index.find_entry(hash, |other| *other == slot) {
             entry.remove();
@@ -111,6 +121,7 @@ impl RunsMachine {
             run.touched = true;
             self.touched_runs.push(slot);
         }
+        self.run_changed(slot);
     }
 
     pub(super) fn touch_attempt(&mut self, slot: Slot) {
@@ -119,6 +130,7 @@ impl RunsMachine {
             attempt.done |= done::TOUCHED;
             self.touched_attempts.push(slot);
         }
+        self.attempt_changed(slot);
     }
 
     pub(super) fn remember(&mut self, id: Fingerprint, bits: u8, latest: Millis, now: StreamTime) {

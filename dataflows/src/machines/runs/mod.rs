@@ -3,11 +3,12 @@
 //! The rules are in [`super::attempt`] and [`super::run`]; here is who is kept ([`keep`]), what an event does
 //! ([`apply`]) and what an epoch's end does ([`close`]). An attempt goes: unknown, kept (facts merge), settled (its
 //! samples are taken), retired (a fingerprint remains), forgotten. Kept things are looked at when touched in an epoch
-//! or when their chunk's deadline has passed.
+//! or when their chunk's deadline has passed. What changed is stored ([`store`]).
 
 mod apply;
 mod close;
 mod keep;
+mod store;
 
 use super::{
     Close, Closed, Machine,
@@ -18,9 +19,11 @@ use super::{
 use crate::{
     event::{Id, Kind, RunEvent},
     memory::{Fingerprint, Memory},
+    route::{Share, route},
     series::{Announcement, Pair, Quality},
     settings::Settings,
     slab::{ChunkBounds, Slab, Slot},
+    state::{Reader, Sweep, Table, Unusable, Writer},
     time::{Millis, StreamTime},
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
@@ -51,6 +54,8 @@ pub struct RunsMachine {
     /// Dispatches of attempts that had been retired without one.
     dispatched_after_all: HashMap<Pair, u64>,
     quality: Quality,
+    /// What is to be stored; `None`: nobody asks.
+    changes: Option<store::Changes>,
 }
 
 /// This worker's share of the bounds on state.
@@ -92,6 +97,7 @@ impl RunsMachine {
             announced: HashMap::new(),
             dispatched_after_all: HashMap::new(),
             quality: Quality::default(),
+            changes: None,
         }
     }
 
@@ -150,6 +156,26 @@ impl Machine for RunsMachine {
         self.memory.sweep(at.now);
         self.before = at.now;
     }
+
+    const TABLE: Table = Table::Runs;
+
+    fn record(&mut self) {
+        self.changes.get_or_insert_default();
+        self.memory.record();
+    }
+
+    fn save(&mut self, sweep: Sweep, out: &mut Writer) {
+        self.save_all(sweep, out);
+    }
+
+    fn load(&mut self, entries: Reader<'_>, share: Share) -> Result<(), Unusable> {
+        self.load_all(entries, share)
+    }
+
+    fn loaded(&mut self, now: StreamTime) -> Result<(), Unusable> {
+        self.before = now;
+        self.wake_all()
+    }
 }
 
 const fn is_evidence(event: &RunEvent) -> bool {
@@ -161,9 +187,9 @@ const fn is_evidence(event: &RunEvent) -> bool {
 }
 
 fn run_print(run: Id) -> Fingerprint {
-    Fingerprint::of(domain::RUN, [run])
+    Fingerprint::of(domain::RUN, route(run), [run])
 }
 
-fn attempt_print(event: &RunEvent, number: u32) -> Fingerprint {
-    Fingerprint::of(domain::ATTEMPT, [event.run, event.job, u128::from(number)])
+fn attempt_print(run: Id, job: Id, number: u32) -> Fingerprint {
+    Fingerprint::of(domain::ATTEMPT, route(run), [run, job, u128::from(number)])
 }

@@ -1,0 +1,78 @@
+//! The ledger: the registry and the names, as one lane of the log of state beside the workers' ([`crate::state`]).
+
+use crate::{
+    names::Names,
+    registry::{Registry, Snapshot},
+    route::Share,
+    series::Deltas,
+    settings::Settings,
+    state::{self, Cursor, Section, Sweep, Table, Unusable, Writer},
+    time::{Epoch, StreamTime},
+};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Ledger {
+    registry: Registry,
+    names: Names,
+    /// Names with smaller numbers are stored.
+    stored_names: usize,
+    swept_names: Cursor,
+}
+
+impl Ledger {
+    /// An empty one; `names` are those of the graph.
+    #[must_use]
+    pub fn new(settings: &Settings, names: Names) -> Self {
+        let mut registry = Registry::new(settings);
+        registry.record();
+        Self { registry, names, stored_names: 1, swept_names: Cursor::default() }
+    }
+
+    /// Adds one epoch, in order, and gives what may be shown once it is stored.
+    pub fn fold(&mut self, epoch: Epoch, stream_time: StreamTime, deltas: Deltas) -> Snapshot {
+        self.registry.fold(epoch, stream_time, deltas)
+    }
+
+    /// What may be shown now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.registry.snapshot()
+    }
+
+    /// What is to be stored since the last time, and what goes with the newest epoch's sweep; `None`: nothing.
+    pub fn blob(&mut self, sweep: Sweep) -> Option<Vec<u8>> {
+        let (mut registry, mut names) = (Writer::default(), Writer::default());
+        self.registry.save(sweep, &mut registry);
+        let known = self.names.len();
+        self.names.save(self.stored_names..known, &mut names);
+        self.names.save(self.swept_names.advance(sweep, known), &mut names);
+        self.stored_names = known;
+        let sections = [Section::of(Table::Registry, registry), Section::of(Table::Names, names)];
+        let sections: Vec<Section> = sections.into_iter().flatten().collect();
+        (!sections.is_empty()).then(|| state::blob(Share::WHOLE, &sections))
+    }
+
+    /// Takes in one of its blobs; later ones over earlier ones.
+    ///
+    /// # Errors
+    /// [`Unusable`]
+    pub fn load(&mut self, blob: &[u8]) -> Result<(), Unusable> {
+        for (table, entries) in state::parse(blob)?.sections {
+            match table {
+                Table::Registry => self.registry.load(entries)?,
+                Table::Names => self.names.load(entries)?,
+                Table::Runs | Table::Agents | Table::Deliveries => {
+                    return Err(Unusable::damaged("what belongs to a worker lies with the registry"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All blobs are taken in; this was the last of their epochs.
+    pub fn loaded(&mut self, epoch: Epoch, stream_time: StreamTime) {
+        self.registry.loaded(epoch, stream_time);
+        self.stored_names = self.names.len();
+    }
+}
