@@ -9,7 +9,7 @@ use gocdnext_flow::{config::Config, wiring::RunError};
 use kafka::{
     Live, PATIENCE, TIME,
     broker::{self, Broker},
-    config, producer, run_queued, send, send_runs,
+    config, producer, raw, run_queued, send, send_runs,
 };
 use rdkafka::{
     message::OwnedHeaders,
@@ -136,6 +136,25 @@ fn offsets_that_kafka_does_not_have_stop_the_pipeline() {
     let error = Live::start_from(&config(&broker.address(), "shorter"), start).error();
     assert!(matches!(error, RunError::Refused(_)), "{error:?}");
     assert!(error.to_string().contains("partition 0: next offset 50, Kafka has 0 to 5"), "{error}");
+}
+
+#[test]
+fn a_header_whose_name_is_not_utf_8_is_no_hindrance() {
+    let Some(broker) = broker::shared() else { return };
+    broker.topic("names", 1, &[]);
+    broker.topic("names.dead-letters", 1, &[]);
+    let producer = producer(&broker.address(), &[]);
+    let event = run_queued(1, TIME);
+    for (value, name) in [(event.as_bytes(), c"ce_\xff"), (b"{", c"tr\xfface")] {
+        raw::send_with_header(&producer, c"names", 0, value, (name, b"\xfe"));
+    }
+    producer.flush(PATIENCE).unwrap();
+    send_runs(&producer, "names", 0, 2..3);
+    let live = Live::start(&config(&broker.address(), "names"));
+    live.wait_for_runs(2);
+    let letter = kafka::letters(&broker.address(), "names.dead-letters", 1).remove(0);
+    assert_eq!((letter.value.as_slice(), letter.header("dead_letter_offset")), (&b"{"[..], vec!["1"]));
+    assert_eq!(letter.header("tr\u{fffd}ace").len(), 1, "I5: the header goes with it, its name as far as text can");
 }
 
 #[test]

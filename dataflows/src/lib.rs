@@ -6,6 +6,8 @@
 //! Read in this order: [`event`] (what happened), [`decode`] (bytes to events), [`machines`] (the rules),
 //! [`series`] (what is counted, under which name), [`sequencer`] (stream time), [`driver`] and [`graph`] (timely).
 
+#![forbid(unsafe_code)]
+
 pub mod decode;
 pub mod driver;
 pub mod event;

@@ -33,7 +33,7 @@ impl<'a> Parts<'a> {
 pub(super) struct Headers<'a>(&'a [u8]);
 
 impl Headers<'_> {
-    /// A copy for the dead letters.
+    /// A copy for the dead letters; what is not UTF-8 in a name is replaced, since names are text there.
     pub(super) fn to_vec(self) -> Vec<(String, Vec<u8>)> {
         self.into_iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect()
     }
@@ -86,7 +86,8 @@ impl Mode {
             if name.eq_ignore_ascii_case(b"content-type") {
                 content_type = Some(media_type(value));
             }
-            attributes |= name.starts_with(b"ce_");
+            // a name that is not UTF-8 is nobody's attribute
+            attributes |= name.starts_with(b"ce_") && str::from_utf8(name).is_ok();
         }
         match content_type.as_deref() {
             Some("application/cloudevents+json" | "application/cloudevents") => Ok(Self::Structured),
@@ -114,11 +115,12 @@ fn wrong_content_type(found: &str) -> Fault {
 mod tests {
     use super::*;
 
-    fn mode(headers: &[(&str, &str)]) -> Option<Mode> {
+    fn mode(headers: &[(impl AsRef<[u8]>, &str)]) -> Option<Mode> {
         let mut bytes = Vec::new();
         for (name, value) in headers {
+            let name = name.as_ref();
             bytes.extend_from_slice(&u16::try_from(name.len()).unwrap().to_le_bytes());
-            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(name);
             bytes.extend_from_slice(&u32::try_from(value.len()).unwrap().to_le_bytes());
             bytes.extend_from_slice(value.as_bytes());
         }
@@ -130,11 +132,12 @@ mod tests {
         let json = ("content-type", "application/json");
         let structured = ("Content-Type", "Application/CloudEvents+JSON; charset=UTF-8");
         let ce = ("ce_specversion", "1.0");
-        assert_eq!(mode(&[]), Some(Mode::Structured));
+        assert_eq!(mode(&[("", ""); 0]), Some(Mode::Structured));
         assert_eq!(mode(&[("other", "x")]), Some(Mode::Structured));
         assert_eq!(mode(&[structured]), Some(Mode::Structured));
         assert_eq!(mode(&[ce, structured]), Some(Mode::Structured));
         assert_eq!(mode(&[ce]), Some(Mode::Binary));
+        assert_eq!(mode(&[(b"ce_\xff", "x")]), Some(Mode::Structured), "no attribute has such a name");
         assert_eq!(mode(&[json, ce]), Some(Mode::Binary));
         assert_eq!(mode(&[json]), None);
         assert_eq!(mode(&[("content-type", "application/cloudevents-batch+json")]), None);
@@ -147,5 +150,11 @@ mod tests {
             assert_eq!(Headers(bytes).into_iter().count(), 0, "{bytes:?}");
         }
         assert_eq!(Headers(&[1, 0, b'a', 1, 0, 0, 0, b'x', 1]).to_vec(), [("a".to_owned(), b"x".to_vec())]);
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_is_kept_as_far_as_text_can() {
+        let headers = Headers(&[2, 0, b'a', 0xff, 1, 0, 0, 0, 0xfe]);
+        assert_eq!(headers.to_vec(), [("a\u{fffd}".to_owned(), vec![0xfe])]);
     }
 }

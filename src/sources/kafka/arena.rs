@@ -32,7 +32,7 @@ pub struct Arena {
 
 impl Arena {
     /// Copies a record in. A record is at most what a broker may send (2 GiB), a batch that plus one arena.
-    pub fn push<'a>(&mut self, record: Lent<'a, impl Iterator<Item = (&'a str, &'a [u8])>>) {
+    pub fn push<'a>(&mut self, record: Lent<'a, impl Iterator<Item = (&'a [u8], &'a [u8])>>) {
         if self.bytes.capacity() == 0 {
             self.bytes.reserve(ARENA_BYTES + ARENA_BYTES / 8);
             self.since = Some(Instant::now());
@@ -41,7 +41,7 @@ impl Arena {
         self.bytes.extend_from_slice(record.key);
         let headers_start = self.position();
         for (name, value) in record.headers {
-            self.push_header(name.as_bytes(), value);
+            self.push_header(name, value);
         }
         let value_start = self.position();
         self.bytes.extend_from_slice(record.value);
@@ -96,9 +96,9 @@ mod tests {
 
     fn lent<'a>(
         offset: i64,
-        headers: &'a [(&'a str, &'a [u8])],
+        headers: &'a [(&'a [u8], &'a [u8])],
         value: &'a [u8],
-    ) -> Lent<'a, impl Iterator<Item = (&'a str, &'a [u8])>> {
+    ) -> Lent<'a, impl Iterator<Item = (&'a [u8], &'a [u8])>> {
         let headers = headers.iter().copied();
         Lent { partition: 3, offset, timestamp: Some(7), key: b"key", headers, value }
     }
@@ -108,7 +108,7 @@ mod tests {
         let mut arena = Arena::default();
         assert!(arena.take().is_none());
         arena.push(lent(1, &[], b"first"));
-        arena.push(lent(2, &[("ce_id", b"a"), ("x", b"")], b""));
+        arena.push(lent(2, &[(b"ce_id", b"a"), (b"\xff", b"")], b""));
         let batch = arena.take().unwrap();
         let Records::Kafka(records) = batch.records else { panic!("Kafka records") };
         assert_eq!(records.len(), 2);
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(slice(records[0].value_start, records[0].value_end), b"first");
         assert_eq!(slice(second.key_start, second.headers_start), b"key");
         let headers = slice(second.headers_start, second.value_start);
-        assert_eq!(headers, b"\x05\0ce_id\x01\0\0\0a\x01\0x\0\0\0\0");
+        assert_eq!(headers, b"\x05\0ce_id\x01\0\0\0a\x01\0\xff\0\0\0\0");
         assert_eq!((second.offset, second.timestamp, second.value_end), (2, Some(7), second.value_start));
         assert!(arena.patience(Instant::now()).is_none(), "the next batch starts empty");
     }

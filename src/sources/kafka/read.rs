@@ -4,7 +4,7 @@ use super::{
     Offsets, Shared, SourceError,
     arena::{Arena, Lent, MAX_WAIT},
     client::Quiet,
-    epoch_at, kafka_partition, partition_number, wall_ms,
+    epoch_at, kafka_partition, partition_number, raw, wall_ms,
     watch::Observation,
 };
 use crate::{config::Config, sources::catch_up::Tracker};
@@ -17,7 +17,7 @@ use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, Headers},
+    message::BorrowedMessage,
 };
 use std::{
     sync::{PoisonError, atomic::Ordering, mpsc::Receiver},
@@ -41,13 +41,12 @@ impl Intake {
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Stopped> {
         let partition = partition_number(message.partition());
         self.tracker.record(partition, message.offset());
-        let headers = message.headers().into_iter().flat_map(Headers::iter);
         self.arena.push(Lent {
             partition,
             offset: message.offset(),
             timestamp: message.timestamp().to_millis(),
             key: message.key().unwrap_or_default(),
-            headers: headers.map(|header| (header.key, header.value.unwrap_or_default())),
+            headers: raw::headers(message),
             value: message.payload().unwrap_or_default(),
         });
         if self.arena.is_full() { self.flush() } else { Ok(()) }
