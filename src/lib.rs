@@ -1,7 +1,7 @@
 //! gocdnext-flow, the service: sources, sinks, HTTP and command line around the pure library `dataflows`.
 //!
-//! Who may know whom: rdkafka appears only under [`sources`], [`sinks`] and [`demo`]; axum only under [`http`];
-//! these do not know each other. [`wiring`] alone knows all.
+//! Who may know whom: rdkafka appears only under [`sources`], [`sinks`] and [`demo`]; axum only under [`http`],
+//! sqlx only under [`store`]; these do not know each other. [`wiring`] alone knows all.
 
 pub mod check;
 pub mod cli;
@@ -13,6 +13,7 @@ pub mod http;
 pub mod published;
 pub mod sinks;
 pub mod sources;
+pub mod store;
 pub mod summary;
 pub mod telemetry;
 pub mod version;

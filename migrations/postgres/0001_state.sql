@@ -1,0 +1,47 @@
+-- The durable state: one manifest row, the log of blobs, one lease row. src/store says what each column means.
+
+-- room in the page, so that the one row is updated in place
+CREATE TABLE gocdnext_flow_manifest (
+    id SMALLINT PRIMARY KEY CHECK (id = 1),
+    epoch BIGINT NOT NULL,
+    generation BIGINT NOT NULL,
+    stream_time_ms BIGINT,
+    horizon BIGINT NOT NULL,
+    details TEXT NOT NULL,
+    committed_at_ms BIGINT NOT NULL
+) WITH (fillfactor = 50);
+
+INSERT INTO gocdnext_flow_manifest (id, epoch, generation, stream_time_ms, horizon, details, committed_at_ms)
+VALUES (1, 0, 0, NULL, 0, '{}', 0);
+
+-- vacuumed by what is dead, not by a share of what lives: its room is used again soon, however much state there is
+CREATE TABLE gocdnext_flow_blob (
+    epoch BIGINT NOT NULL,
+    lane BIGINT NOT NULL,
+    chunk BIGINT NOT NULL,
+    chunks BIGINT NOT NULL,
+    checksum BIGINT NOT NULL,
+    bytes BYTEA NOT NULL,
+    PRIMARY KEY (epoch, lane, chunk)
+) WITH (
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 200,
+    toast.autovacuum_vacuum_scale_factor = 0,
+    toast.autovacuum_vacuum_threshold = 5000
+);
+
+-- compressing costs more time in a commit than it saves in room
+ALTER TABLE gocdnext_flow_blob ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+CREATE TABLE gocdnext_flow_lease (
+    id SMALLINT PRIMARY KEY CHECK (id = 1),
+    generation BIGINT NOT NULL,
+    beat BIGINT NOT NULL,
+    instance_id TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    released BOOLEAN NOT NULL,
+    renewed_at_ms BIGINT NOT NULL
+) WITH (fillfactor = 50);
+
+INSERT INTO gocdnext_flow_lease (id, generation, beat, instance_id, holder, released, renewed_at_ms)
+VALUES (1, 0, 0, '', '', TRUE, 0);

@@ -1,0 +1,162 @@
+//! One connection to either database, and the places where connections are kept.
+//!
+//! A connection is lent for one piece of work and given back only when that went well. After an error, a timeout or a
+//! caller that went away it is closed, which rolls back what it had begun: so no connection is ever in an unknown state,
+//! and nothing but `BEGIN` and `COMMIT` is needed. What must stay true: every wait ends within `patience`.
+
+use super::{StoreError, open::Target};
+use sqlx::{FromRow, PgConnection, SqliteConnection, postgres::PgRow, sqlite::SqliteRow};
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::{sync::Mutex, time::timeout};
+
+/// A value for a `$1`.
+#[derive(Clone, Copy)]
+pub(super) enum Value<'a> {
+    Number(i64),
+    Maybe(Option<i64>),
+    Flag(bool),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+/// What a row of both databases can be read as.
+pub(super) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
+
+pub(super) struct Connection {
+    pub(super) raw: Raw,
+    pub(super) patience: Duration,
+}
+
+pub(super) enum Raw {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+macro_rules! bound {
+    ($query:expr, $values:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match *value {
+                Value::Number(number) => query.bind(number),
+                Value::Maybe(number) => query.bind(number),
+                Value::Flag(flag) => query.bind(flag),
+                Value::Text(text) => query.bind(text),
+                Value::Bytes(bytes) => query.bind(bytes),
+            };
+        }
+        query
+    }};
+}
+
+impl Connection {
+    /// The number of rows it changed.
+    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+        let Self { raw, patience } = self;
+        let work = async {
+            match raw {
+                Raw::Sqlite(raw) => {
+                    bound!(sqlx::query(sql), values).execute(raw).await.map(|done| done.rows_affected())
+                }
+                Raw::Postgres(raw) => {
+                    bound!(sqlx::query(sql), values).execute(raw).await.map(|done| done.rows_affected())
+                }
+            }
+        };
+        bounded(*patience, work).await
+    }
+
+    pub(super) async fn rows<T: Row>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<T>, StoreError> {
+        let Self { raw, patience } = self;
+        let work = async {
+            match raw {
+                Raw::Sqlite(raw) => bound!(sqlx::query_as(sql), values).fetch_all(raw).await,
+                Raw::Postgres(raw) => bound!(sqlx::query_as(sql), values).fetch_all(raw).await,
+            }
+        };
+        bounded(*patience, work).await
+    }
+
+    /// The one row of a table that has one.
+    pub(super) async fn row<T: Row>(&mut self, table: &'static str, sql: &'static str) -> Result<T, StoreError> {
+        let row = self.rows(sql, &[]).await?.pop();
+        row.ok_or_else(|| StoreError::damaged(table, "its only row is missing"))
+    }
+
+    /// Opens a transaction that writes.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        let begin = match self.raw {
+            // a transaction that begins by reading could not wait for its turn to write
+            Raw::Sqlite(_) => "BEGIN IMMEDIATE",
+            // an update that waited for another looks at the row again: fencing rests on it
+            Raw::Postgres(_) => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        };
+        self.execute(begin, &[]).await.map(drop)
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute("COMMIT", &[]).await.map(drop)
+    }
+
+    /// Of a server: only one writes a SQLite file at a time.
+    pub(super) const fn is_sqlite(&self) -> bool {
+        matches!(self.raw, Raw::Sqlite(_))
+    }
+}
+
+/// The work's result, or a transient error when it takes too long.
+pub(super) async fn bounded<T, E: Into<StoreError>>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, StoreError> {
+    match timeout(patience, work).await {
+        Ok(done) => done.map_err(Into::into),
+        Err(_) => Err(StoreError::no_answer(patience)),
+    }
+}
+
+/// Keeps one connection for one kind of work, so that kinds do not hold each other up.
+pub(super) struct Link {
+    target: Arc<Target>,
+    idle: Mutex<Option<Connection>>,
+}
+
+impl Link {
+    pub(super) fn new(target: &Arc<Target>) -> Self {
+        Self { target: Arc::clone(target), idle: Mutex::new(None) }
+    }
+
+    /// The connection, made anew where there is none.
+    pub(super) async fn lend(&self) -> Result<Lent<'_>, StoreError> {
+        let turn = timeout(self.target.options.patience, self.idle.lock()).await;
+        let mut home = turn.map_err(|_| StoreError::transient("its connection is in use for too long"))?;
+        let connection = match home.take() {
+            Some(connection) => connection,
+            None => self.target.connect().await?,
+        };
+        Ok(Lent { home, connection })
+    }
+}
+
+/// See [`Link::lend`]. Dropped, it closes the connection.
+pub(super) struct Lent<'a> {
+    home: tokio::sync::MutexGuard<'a, Option<Connection>>,
+    pub(super) connection: Connection,
+}
+
+impl Lent<'_> {
+    pub(super) fn give_back(mut self) {
+        *self.home = Some(self.connection);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").finish_non_exhaustive()
+    }
+}

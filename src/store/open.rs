@@ -1,0 +1,187 @@
+//! Connecting to the state's database and bringing its schema up to date.
+//!
+//! A schema that is up to date is only read, so that an instance needs no rights to create tables that are there, and a
+//! file that another instance writes to can be opened.
+
+use super::{
+    StoreError,
+    connection::{Connection, Raw, bounded},
+    url::{Place, StateUrl},
+};
+use sqlx::{
+    ConnectOptions, Connection as _,
+    migrate::Migrator,
+    postgres::PgConnectOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+use std::{fs, io, path::Path, sync::LazyLock, time::Duration};
+
+/// How the store waits, and what tests narrow.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// No single wait for the database takes longer.
+    pub patience: Duration,
+    /// How long it waits for a lock, shorter than `patience` so that the database says which.
+    pub lock_patience: Duration,
+    /// SQLite: the file grows no further than this many pages of 16 KiB.
+    pub max_pages: Option<u32>,
+    /// SQLite: every write is refused.
+    pub read_only: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_secs(10),
+            lock_patience: Duration::from_secs(5),
+            max_pages: None,
+            read_only: false,
+        }
+    }
+}
+
+/// Two programs may keep their tables in one database.
+const MIGRATIONS_TABLE: &str = "gocdnext_flow_migrations";
+
+static SQLITE: LazyLock<Migrator> = LazyLock::new(|| named(sqlx::migrate!("migrations/sqlite")));
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| named(sqlx::migrate!("migrations/postgres")));
+
+fn named(mut migrator: Migrator) -> Migrator {
+    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrator
+}
+
+/// Where connections lead, and how.
+pub(super) struct Target {
+    pub(super) url: StateUrl,
+    pub(super) options: Options,
+}
+
+impl Target {
+    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
+        let Options { patience, .. } = self.options;
+        let raw = match &self.url.0 {
+            Place::Sqlite(path) => Raw::Sqlite(self.connect_sqlite(path).await?),
+            Place::Postgres(url) => {
+                let options: PgConnectOptions = url.parse()?;
+                let name = options.get_application_name().unwrap_or("gocdnext-flow").to_owned();
+                let options = options.application_name(&name).disable_statement_logging();
+                Raw::Postgres(bounded(patience, options.connect()).await?)
+            }
+        };
+        let mut connection = Connection { raw, patience };
+        self.prepare(&mut connection).await?;
+        Ok(connection)
+    }
+
+    async fn connect_sqlite(&self, path: &Path) -> Result<sqlx::SqliteConnection, StoreError> {
+        let mut options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .page_size(16 << 10)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(false)
+            .busy_timeout(self.options.lock_patience)
+            // a log that once grew large gives its room back
+            .pragma("journal_size_limit", "67108864")
+            .disable_statement_logging();
+        if let Some(pages) = self.options.max_pages {
+            options = options.pragma("max_page_count", pages.to_string());
+        }
+        if self.options.read_only {
+            options = options.pragma("query_only", "1");
+        }
+        let connected = bounded(self.options.patience, options.connect()).await;
+        connected.map_err(|error| explained(path, error))
+    }
+
+    /// Bounds what the server does for us, a little below our own patience so that its errors come first. By statements
+    /// rather than in the start packet, which poolers refuse.
+    async fn prepare(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        use super::connection::Value::Text;
+        if connection.is_sqlite() {
+            return Ok(());
+        }
+        let Options { patience, lock_patience, .. } = self.options;
+        let statement = milliseconds(patience.mul_f32(0.8));
+        let (lock, idle) = (milliseconds(lock_patience), milliseconds(patience * 2));
+        let set = "SELECT set_config('statement_timeout', $1, FALSE), set_config('lock_timeout', $2, FALSE), \
+                   set_config('idle_in_transaction_session_timeout', $3, FALSE)";
+        connection.execute(set, &[Text(&statement), Text(&lock), Text(&idle)]).await?;
+        // a commit that a crash of the server takes back is none
+        let durable = "SELECT set_config('synchronous_commit', 'on', FALSE) \
+                       WHERE current_setting('synchronous_commit') = 'off'";
+        connection.execute(durable, &[]).await?;
+        Ok(())
+    }
+
+    /// Makes the schema be there. Any number of instances may do so at once.
+    pub(super) async fn migrate(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        if is_up_to_date(connection).await? {
+            return Ok(());
+        }
+        let patience = self.options.patience;
+        match &mut connection.raw {
+            Raw::Sqlite(raw) => {
+                // its migrator takes no lock of its own
+                let work = async {
+                    let mut whole = raw.begin_with("BEGIN IMMEDIATE").await?;
+                    SQLITE.run_direct(None, &mut *whole, false).await?;
+                    whole.commit().await.map_err(StoreError::from)
+                };
+                bounded(patience, work).await
+            }
+            Raw::Postgres(raw) => bounded(patience, POSTGRES.run_direct(None, raw, false)).await,
+        }
+    }
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{}ms", time.as_millis().max(1))
+}
+
+/// Whether all migrations are there. One that this program does not know was made by a newer one.
+async fn is_up_to_date(connection: &mut Connection) -> Result<bool, StoreError> {
+    let (migrator, exists) = match connection.raw {
+        Raw::Sqlite(_) => (&*SQLITE, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'gocdnext_flow_migrations'"),
+        Raw::Postgres(_) => (&*POSTGRES, "SELECT COUNT(*) WHERE to_regclass('gocdnext_flow_migrations') IS NOT NULL"),
+    };
+    if connection.row::<(i64,)>(MIGRATIONS_TABLE, exists).await?.0 == 0 {
+        return Ok(false);
+    }
+    let select = "SELECT version FROM gocdnext_flow_migrations WHERE success ORDER BY version";
+    let there: Vec<(i64,)> = connection.rows(select, &[]).await?;
+    let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    match there.last() {
+        Some((version,)) if *version > newest => Err(StoreError::definite(format!(
+            "its schema has version {version}, and this program knows versions up to {newest}: run the newer one"
+        ))),
+        Some((version,)) => Ok(*version == newest && there.len() == migrator.iter().count()),
+        None => Ok(false),
+    }
+}
+
+/// SQLite says "unable to open database file" whatever the reason, and it may be one that passes.
+fn explained(path: &Path, error: StoreError) -> StoreError {
+    const CANNOT_OPEN: &str = "(SQLite code 14)";
+    let StoreError::Definite { reason } = &error else { return error };
+    if !reason.ends_with(CANNOT_OPEN) {
+        return StoreError::definite(format!("{}: {reason}", path.display()));
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !directory.is_dir() {
+        return StoreError::definite(format!("there is no directory {}", directory.display()));
+    }
+    match fs::OpenOptions::new().append(true).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let reason = format!("{}: {error}", path.display());
+            let passes = !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory);
+            if passes { StoreError::Transient { reason } } else { StoreError::Definite { reason } }
+        }
+        _ => StoreError::definite(format!(
+            "{}: {reason}; it needs the right to make files in its directory",
+            path.display()
+        )),
+    }
+}
