@@ -5,6 +5,7 @@ use super::{
     units::{self, Unreadable},
     value::{Raw, Value},
 };
+use crate::store::UrlError;
 use dataflows::time::Millis;
 
 pub const MAX_BUCKETS: usize = 100;
@@ -72,6 +73,13 @@ pub(super) fn log_filter(text: &str) -> Result<Value, Refusal> {
         }
     }
     Ok(Value::Text(text.to_owned()))
+}
+
+/// The text is not quoted: a wrong address may hold a right password.
+pub(super) fn state(text: &str) -> Result<Value, Refusal> {
+    let a_path = !text.is_empty() && !text.contains(':') && !text.contains('@');
+    let hint = a_path.then(|| format!("sqlite:{text}"));
+    text.parse().map(Value::State).map_err(|error: UrlError| Refusal::new(error.to_string()).instead(hint))
 }
 
 pub(super) fn durations(raw: &Raw) -> Result<Value, Refusal> {

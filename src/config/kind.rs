@@ -30,6 +30,8 @@ pub enum Kind {
         max: Millis,
     },
     Address,
+    /// Where the durable state is; may hold a password.
+    State,
     /// Bucket bounds: ascending, 1 to [`MAX_BUCKETS`].
     Durations,
     /// Label values, without `other`.
@@ -63,6 +65,7 @@ impl Kind {
                 units::show_duration(max)
             ),
             Self::Address => "ip:port, as 0.0.0.0:8153 or [::1]:8153".into(),
+            Self::State => "sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into(),
             Self::Durations => {
                 format!("1 to {MAX_BUCKETS} ascending durations, as [\"1s\", \"2500ms\", \"5m\"] or 1s,2500ms,5m")
             }
@@ -86,6 +89,7 @@ impl Kind {
             Self::Size { .. } => "SIZE",
             Self::Duration { .. } => "DURATION",
             Self::Address => "IP:PORT",
+            Self::State => "URL",
             Self::Durations => "DURATION,...",
             Self::Names => "NAME,...",
         }
@@ -98,6 +102,7 @@ impl Kind {
             Self::Names => grammar::names(raw),
             _ => match raw.scalar() {
                 Some(text) => self.read_scalar(raw, text.trim()),
+                None if self == Self::State => Err(Refusal::new("it is no text")),
                 None => Err(Refusal::new(format!("found {}", raw.shown()))),
             },
         }
@@ -133,6 +138,7 @@ impl Kind {
             Self::Address => {
                 text.parse().map(Value::Address).map_err(|_| found().instead(grammar::address_hint(text)))
             }
+            Self::State => grammar::state(text),
             Self::Durations | Self::Names => Err(found()),
         }
     }
@@ -147,6 +153,7 @@ impl Kind {
             Value::Number(n) => n.to_string(),
             Value::Duration(ms) => units::show_duration(*ms),
             Value::Address(address) => address.to_string(),
+            Value::State(url) => url.to_string(),
             Value::Durations(list) => list.iter().map(|ms| units::show_duration(*ms)).collect::<Vec<_>>().join(","),
             Value::Names(list) => list.join(","),
         }

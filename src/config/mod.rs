@@ -21,6 +21,7 @@ pub mod value;
 #[cfg(test)]
 mod tests;
 
+use crate::store::StateUrl;
 use dataflows::{sequencer::Clock, settings::Settings};
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
@@ -39,6 +40,13 @@ pub struct Config {
     pub kafka_queue_bytes: usize,
     pub listen: SocketAddr,
     pub instance_id: String,
+    /// Where the durable state is.
+    pub state: StateUrl,
+    /// A standby waits to take over: what this instance shows must give way when it can no longer know that it holds
+    /// the lease.
+    pub ha: bool,
+    /// A holder that gives no sign of life for this long is superseded.
+    pub lease_ttl: Duration,
     /// Dataflow threads, at least 1.
     pub workers: usize,
     pub clock: Clock,
@@ -75,6 +83,9 @@ impl Default for Config {
             kafka_queue_bytes: 64 << 20,
             listen: SocketAddr::from(([0, 0, 0, 0], 8153)),
             instance_id: String::new(),
+            state: StateUrl::sqlite("gocdnext-flow.db"),
+            ha: false,
+            lease_ttl: Duration::from_secs(15),
             workers: 1,
             clock: Clock::Wall,
             epoch_interval: Duration::from_secs(1),

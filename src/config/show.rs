@@ -43,9 +43,11 @@ pub fn toml(loaded: &Loaded) -> String {
             let _ = write!(text, "\n# {group}\n");
         }
         let origin = loaded.origin(setting.name);
-        let value = setting.kind.toml(&(setting.get)(&loaded.config));
-        let off = if matches!(origin, Origin::Default | Origin::HostName) { "# " } else { "" };
-        let _ = writeln!(text, "{off}{} = {value}  # {origin}", setting.name);
+        let value = (setting.get)(&loaded.config);
+        let masked = if value.is_secret() { "masked; " } else { "" };
+        let off = matches!(origin, Origin::Default | Origin::HostName) || value.is_secret();
+        let off = if off { "# " } else { "" };
+        let _ = writeln!(text, "{off}{} = {}  # {masked}{origin}", setting.name, setting.kind.toml(&value));
     }
     text.push_str("\n# librdkafka's own settings\n[kafka]\n");
     for (property, value) in &loaded.config.kafka {

@@ -120,6 +120,11 @@ settings! {
         catch_up_timeout = catch_up_timeout, duration(0), LIVE, "/readyz stops waiting for the catch-up at the start after this";
         max_commit_age = max_commit_age, duration(SECOND), LIVE, "/readyz fails when the last commit is older than this";
     }
+    "State" {
+        state = state, Kind::State, FLOW, "Where the durable state is: a file, or a database of PostgreSQL's";
+        ha = ha, Kind::Flag, RUN, "Whether another instance may stand by: /readyz lets a standby pass, and the series are withdrawn while the lease cannot be renewed for lease_ttl";
+        lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN, "A standby takes over when the holder has given no sign of life for this long; 3s where both have the same instance_id";
+    }
     "Rules" {
         late_grace = dataflow.late_grace_ms, duration(0), FLOW, "How much later than its time an event may be read and still count as punctual";
         dedup_window = dataflow.dedup_window_ms, duration(0), FLOW, "How long ended attempts, runs and delivery ids are remembered, so that a redelivery moves nothing";
@@ -178,6 +183,9 @@ mod tests {
             kafka_queue_bytes: _,
             listen: _,
             instance_id: _,
+            state: _,
+            ha: _,
+            lease_ttl: _,
             workers: _,
             clock: _,
             epoch_interval: _,
@@ -220,7 +228,7 @@ mod tests {
             max_pipelines: _,
             max_pipelines_per_project: _,
         } = limits;
-        assert_eq!(SETTINGS.len(), 20 + 11 + 11, "rows");
+        assert_eq!(SETTINGS.len(), 23 + 11 + 11, "rows");
     }
 
     #[test]

@@ -72,6 +72,8 @@ webhook_providers = [\"github\", \"other\"]
 force_text_format = \"ture\"
 agent_ttl = 2026-01-01
 brokers = \"kafka:99999\"
+state = [\"postgres://flow:hunter2@db/state\"]
+lease_ttl = \"1s\"
 
 [kafka]
 \"bootstrap.servers\" = \"x:9092\"
@@ -90,6 +92,15 @@ fn wrong_settings_in_the_environment_and_in_flags() {
 }
 
 #[test]
+fn a_wrong_address_of_the_state_is_refused_without_its_password() {
+    let wrong = ["flow.db", "mysql://flow:hunter2@db/state", "postgres://flow:hun#ter2@db/state"];
+    let mut faults = wrong.map(|text| given(None, &[], &[("state", text)]).unwrap_err()).join("\n");
+    faults.push('\n');
+    faults += &given(None, &[("GOCDNEXT_FLOW_STATE", "postgres://flow@db/state?passwort=hunter2")], &[]).unwrap_err();
+    insta::assert_snapshot!(faults);
+}
+
+#[test]
 fn settings_that_do_not_fit_together() {
     let file = "dedup_window = \"5s\"\nmax_commit_age = \"1s\"\ndead_letter_topic = \"gocdnext.events\"";
     insta::assert_snapshot!(given(Some(file), &[], &[]).unwrap_err());
@@ -104,7 +115,7 @@ fn a_file_that_is_no_toml_or_is_absent() {
 
 fn example() -> Loaded {
     let file = Some(
-        "workers = 2\nqueue_buckets = [\"1s\", \"2500ms\"]\n[kafka]\n\"sasl.username\" = \"flow\"\n\"ssl.key.password\" = \"hunter2\"",
+        "workers = 2\nstate = \"postgres://flow:hunter2@db:5432/state\"\nqueue_buckets = [\"1s\", \"2500ms\"]\n[kafka]\n\"sasl.username\" = \"flow\"\n\"ssl.key.password\" = \"hunter2\"",
     );
     let env = [("GOCDNEXT_FLOW_KAFKA_SASL_PASSWORD", "hunter2"), ("GOCDNEXT_FLOW_JOB_TTL", "10000d")];
     given(file, &env, &[("listen", "127.0.0.1:0")]).unwrap()
@@ -125,6 +136,7 @@ fn the_toml_shown_reads_back_to_the_same_settings() {
     let around = Around { variables: vec![], file: Some(shown.leak()) };
     let again = load(&around, Some("again.toml".into()), vec![]).unwrap();
     let mut expected = example().config;
+    expected.state = super::Config::default().state;
     expected.kafka.retain(|name, _| !super::kafka::is_secret(name));
     assert_eq!(format!("{:?}", again.config), format!("{expected:?}"));
 }

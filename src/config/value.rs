@@ -2,6 +2,7 @@
 //!
 //! What turns the first into the second is [`super::kind::Kind`].
 
+use crate::store::StateUrl;
 use dataflows::{sequencer::Clock, time::Millis};
 use std::{net::SocketAddr, time::Duration};
 
@@ -63,8 +64,17 @@ pub enum Value {
     Number(u64),
     Duration(Millis),
     Address(SocketAddr),
+    State(StateUrl),
     Durations(Vec<Millis>),
     Names(Vec<String>),
+}
+
+impl Value {
+    /// Whether what is shown is less than what was given.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Self::State(url) if url.is_secret())
+    }
 }
 
 /// How a field of [`super::Config`] holds a value.
@@ -101,6 +111,7 @@ held!(Millis, ms => Value::Duration(*ms), Value::Duration(ms) => Some(*ms));
 held!(Duration, d => Value::Duration(Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX)),
     Value::Duration(ms) => u64::try_from(*ms).ok().map(Self::from_millis));
 held!(SocketAddr, a => Value::Address(*a), Value::Address(a) => Some(*a));
+held!(StateUrl, url => Value::State(url.clone()), Value::State(url) => Some(url.clone()));
 held!(Vec<Millis>, list => Value::Durations(list.clone()), Value::Durations(list) => Some(list.clone()));
 held!(Vec<String>, list => Value::Names(list.clone()), Value::Names(list) => Some(list.clone()));
 held!(Clock, clock => Value::Text(if *clock == Self::Wall { "wall" } else { "log" }.into()),
