@@ -4,7 +4,6 @@
 
 mod kafka;
 
-use dataflows::time::NextOffset;
 use gocdnext_flow::{config::Config, wiring::RunError};
 use kafka::{
     Live, PATIENCE, TIME,
@@ -15,7 +14,6 @@ use rdkafka::{
     message::OwnedHeaders,
     producer::{BaseProducer, Producer},
 };
-use std::collections::BTreeMap;
 
 #[test]
 fn all_partitions_are_read_and_those_added_while_running_too() {
@@ -125,17 +123,6 @@ fn a_compacted_topic_is_refused() {
     let error = Live::start(&config(&broker.address(), "compacted")).error();
     assert!(matches!(error, RunError::Settings(_)), "{error:?}");
     assert!(error.to_string().starts_with("topic compacted is compacted (cleanup.policy=compact,delete)"), "{error}");
-}
-
-#[test]
-fn offsets_that_kafka_does_not_have_stop_the_pipeline() {
-    let Some(broker) = broker::shared() else { return };
-    broker.topic("shorter", 1, &[]);
-    send_runs(&producer(&broker.address(), &[]), "shorter", 0, 0..5);
-    let start = BTreeMap::from([(0, NextOffset(50))]);
-    let error = Live::start_from(&config(&broker.address(), "shorter"), start).error();
-    assert!(matches!(error, RunError::Refused(_)), "{error:?}");
-    assert!(error.to_string().contains("partition 0: next offset 50, Kafka has 0 to 5"), "{error}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     published::Published,
     sinks::kafka_letters::KafkaLetters,
-    sources::kafka::{self, Offsets, Shared, SourceError},
+    sources::kafka::{self, Shared, SourceError, StartAt},
 };
 use dataflows::{graph, time::Epoch};
 use std::{
@@ -63,11 +63,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts all parts. Partitions not in `start` are read from their beginning.
+    /// Starts all parts.
     pub fn start(
         config: &Config,
         published: &Arc<Published>,
-        start: Offsets,
+        start: StartAt,
         results: ResultLog,
     ) -> Result<Self, RunError> {
         let shared = Shared::new(Arc::clone(published), config);

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     http::{self, HttpState},
     published::Published,
-    sources::kafka::Offsets,
+    sources::kafka::StartAt,
     telemetry::{self, Target},
 };
 use anyhow::Context;
@@ -69,7 +69,7 @@ async fn live(
     tokio::spawn(checks::keep(Arc::clone(&published), Arc::clone(&config)));
     tracing::info!(listen = %config.listen, brokers = config.brokers, topic = config.topic, "serving");
 
-    let mut pipeline = Pipeline::start(&config, &published, Offsets::new(), job_results())?;
+    let mut pipeline = Pipeline::start(&config, &published, StartAt::default(), job_results())?;
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = interrupt.recv() => Ok("SIGINT"),

@@ -5,10 +5,11 @@
 
 use super::{PATIENCE, eventually, free_port};
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
+    error::RDKafkaErrorCode,
 };
 use std::{
     fs::{self, File},
@@ -122,12 +123,17 @@ impl Broker {
 
     /// Makes a topic and waits until it is there.
     pub fn topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        self.try_topic(name, partitions, settings).expect("the topic is made");
+    }
+
+    /// As [`Broker::topic`]; the error is the broker's, as while a topic of that name is being deleted.
+    pub fn try_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<(), RDKafkaErrorCode> {
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         for (name, value) in settings {
             topic = topic.set(name, value);
         }
         let made = self.admin(async |admin, options| admin.create_topics([&topic], options).await);
-        made.expect("an answer").remove(0).expect("the topic is made");
+        made.expect("an answer").remove(0).map_err(|(_, code)| code)?;
         let consumer: BaseConsumer = self.settings().create().expect("a client");
         eventually("the topic has leaders", || {
             let metadata = consumer.fetch_metadata(Some(name), Duration::from_secs(5)).ok()?;
@@ -136,6 +142,20 @@ impl Broker {
             };
             metadata.topics().iter().all(leads).then_some(())
         });
+        Ok(())
+    }
+
+    pub fn delete_topic(&self, name: &str) {
+        let deleted = self.admin(async |admin, options| admin.delete_topics(&[name], options).await);
+        deleted.expect("an answer").remove(0).expect("the topic is deleted");
+    }
+
+    /// Deletes a partition's records before an offset, as its retention does.
+    pub fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
+        let deleted = self.admin(async |admin, options| admin.delete_records(&list, options).await);
+        deleted.expect("an answer").elements()[0].error().expect("the records are deleted");
     }
 
     /// Raises the number of partitions.

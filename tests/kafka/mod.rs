@@ -10,7 +10,7 @@ use dataflows::{event::Kind, names::Names, registry::Snapshot};
 use gocdnext_flow::{
     config::Config,
     published::Published,
-    sources::kafka::Offsets,
+    sources::kafka::StartAt,
     wiring::{Pipeline, RunError},
 };
 use rdkafka::{
@@ -123,10 +123,10 @@ pub struct Live {
 
 impl Live {
     pub fn start(config: &Config) -> Self {
-        Self::start_from(config, Offsets::new())
+        Self::start_from(config, StartAt::default())
     }
 
-    pub fn start_from(config: &Config, start: Offsets) -> Self {
+    pub fn start_from(config: &Config, start: StartAt) -> Self {
         // RUST_LOG=debug shows what the pipeline and librdkafka have to say
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();

@@ -4,7 +4,6 @@ use super::SourceError;
 use crate::config::{Config, kafka};
 use rdkafka::{
     ClientConfig, ClientContext,
-    admin::AdminClient,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
@@ -58,7 +57,6 @@ impl ConsumerContext for Quiet {}
 pub(super) struct Clients {
     pub reader: BaseConsumer<Quiet>,
     pub watcher: BaseConsumer<Quiet>,
-    pub admin: AdminClient<Quiet>,
     pub health: Health,
 }
 
@@ -67,16 +65,14 @@ impl Clients {
         let health = Health::default();
         let quiet = Quiet { health: health.clone() };
         let consumer = consumer_settings(config);
-        Ok(Self {
-            reader: create(&consumer, quiet.clone())?,
-            watcher: create(&consumer, quiet.clone())?,
-            admin: create(&settings(config), quiet)?,
-            health,
-        })
+        Ok(Self { reader: create(&consumer, quiet.clone())?, watcher: create(&consumer, quiet)?, health })
     }
 }
 
-fn create<T: FromClientConfigAndContext<Quiet>>(settings: &ClientConfig, context: Quiet) -> Result<T, SourceError> {
+pub(super) fn create<T: FromClientConfigAndContext<Quiet>>(
+    settings: &ClientConfig,
+    context: Quiet,
+) -> Result<T, SourceError> {
     let refused = |error: KafkaError| match error {
         KafkaError::ClientConfig(_, what, name, value) => {
             let shown = if kafka::is_secret(&name) { kafka::MASK } else { &value };

@@ -4,14 +4,17 @@
 //! says how Kafka is; the *reader* ([`read`]) polls records, copies them into arenas, feeds the workers and ends the
 //! epochs. The watcher may block for seconds; the reader never waits for an answer. What must stay true:
 //! - Ends are listed before anything is read (I2), and again and again, with the wall clock read first.
+//! - Nothing is read before what Kafka has was compared with what was counted ([`start`]).
 //! - A failure never looks like progress: transient ones go to `/readyz` and are tried again, offsets that Kafka no
 //!   longer has end the pipeline.
 
 mod arena;
+mod ask;
 mod client;
 #[expect(unsafe_code, reason = "rdkafka panics at some records and lacks some questions")]
 mod raw;
 mod read;
+mod start;
 mod watch;
 
 use super::{in_flight::InFlight, stop::Stop};
@@ -29,6 +32,7 @@ use std::{
 };
 
 pub use client::{Health, Quiet, settings as client_settings};
+pub use start::StartAt;
 pub use watch::Watcher;
 
 /// Why the source ended for good.
@@ -56,8 +60,12 @@ pub struct Shared {
     pub published: Arc<Published>,
     pub in_flight: Arc<InFlight>,
     pub stop: Arc<Stop>,
-    /// The end offsets before anything was read (I2); empty until they could be listed.
+    /// The end offsets before anything was ever read (I2); empty until they could be listed, set beforehand where a
+    /// former run has kept them.
     pub first_ends: Arc<OnceLock<Offsets>>,
+    /// The topic's id, to be kept with the offsets; empty until it was asked for, before anything is read. `None`: the
+    /// broker has none. It never changes: a topic made anew ends the source.
+    pub topic_id: Arc<OnceLock<Option<String>>>,
     /// Offsets to be committed to the group: the newest only, for lag tools only.
     pub group: Arc<GroupOffsets>,
 }
@@ -70,6 +78,7 @@ impl Shared {
             in_flight: Arc::new(InFlight::new(config.max_epochs_in_flight)),
             stop: Arc::default(),
             first_ends: Arc::default(),
+            topic_id: Arc::default(),
             group: Arc::default(),
         }
     }
@@ -99,19 +108,23 @@ pub struct Source {
 
 /// Makes the clients, which shows whether librdkafka takes the settings; nothing is asked of a broker yet.
 ///
-/// Partitions in `start` are read from there, others from their beginning.
+/// Partitions in `start` are read from there, others from their beginning. What does not fit what Kafka has ends the
+/// watcher with [`SourceError::Offsets`] before anything is read.
 pub fn open(
     config: &Config,
     shared: &Shared,
-    start: Offsets,
+    start: StartAt,
     feeder: Feeder,
     first_epoch: Epoch,
 ) -> Result<Source, SourceError> {
     let clients = Clients::create(config)?;
     // a reader that pauses loses listings, which come again
     let (to_reader, observations) = mpsc::sync_channel(16);
-    let reader = read::Reader::new(clients.reader, config, shared.clone(), start, feeder, first_epoch, observations);
-    let watcher = Watcher::new(clients.watcher, clients.admin, config, shared.clone(), clients.health, to_reader);
+    let offsets = start.offsets.clone();
+    let reader =
+        read::Reader::new(clients.reader, config, shared.clone(), offsets, feeder, first_epoch, observations);
+    let asker = ask::Asker::new(clients.watcher, client_settings(config), config, clients.health);
+    let watcher = Watcher::new(asker, config, shared.clone(), start, to_reader);
     Ok(Source { reader, watcher })
 }
 

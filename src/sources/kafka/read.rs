@@ -4,7 +4,9 @@ use super::{
     Offsets, Shared, SourceError,
     arena::{Arena, Lent, MAX_WAIT},
     client::Quiet,
-    epoch_at, kafka_partition, partition_number, raw, wall_ms,
+    epoch_at, kafka_partition, partition_number, raw,
+    start::{self, Has},
+    wall_ms,
     watch::Observation,
 };
 use crate::{config::Config, sources::catch_up::Tracker};
@@ -211,25 +213,19 @@ impl Reader {
 
     /// Kafka no longer has the next offset of some partition.
     fn out_of_range(&mut self) -> Result<(), SourceError> {
-        let mut gone = Vec::new();
+        let (mut next, mut low, mut high) = (Offsets::new(), Offsets::new(), Offsets::new());
         for progress in self.intake.tracker.progress(Instant::now()) {
-            let (partition, next) = (progress.partition, progress.next_offset);
+            let partition = progress.partition;
             let marks = self.consumer.fetch_watermarks(&self.topic, kafka_partition(partition), ANSWER_WITHIN);
-            if let Ok((low, high)) = marks
-                && !(low..=high).contains(&next.0)
-            {
-                gone.push(format!(
-                    "partition {partition}: next offset {next}, Kafka has {low} to {high}",
-                    next = next.0
-                ));
+            if let Ok((first, end)) = marks {
+                next.insert(partition, progress.next_offset);
+                low.insert(partition, NextOffset(first));
+                high.insert(partition, NextOffset(end));
             }
         }
-        Err(SourceError::Offsets(format!(
-            "topic {} no longer has the offsets that come next, so events are lost ({}). Its retention is too short, or \
-             it was made anew. Restart to count from the beginning of what is there",
-            self.topic,
-            if gone.is_empty() { "which ones cannot be asked now".to_owned() } else { gone.join("; ") }
-        )))
+        start::within(&self.topic, &next, Has { low: &low, high: &high })?;
+        let said = self.consumer.context().health.take();
+        Err(start::lost(&self.topic, said.as_deref().unwrap_or("which ones cannot be asked now")))
     }
 }
 

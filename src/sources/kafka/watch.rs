@@ -1,20 +1,22 @@
-//! The watcher: which partitions there are, where they end, and how Kafka is.
+//! The watcher: which partitions there are, where they end, whether they are still those that were read, and how Kafka
+//! is.
 //!
 //! Once a second it asks for the topic's partitions and then for all their ends, each time with the clocks read first:
-//! so a wall-clock reading covers partitions that were added before it, too.
+//! so a wall-clock reading covers partitions that were added before it, too. Its first look, before which nothing is
+//! read, also compares what Kafka has with what was counted ([`start`]).
 
 use super::{
     Offsets, Shared, SourceError,
-    client::{Health, Quiet},
-    kafka_partition, partition_number, wall_ms,
+    ask::{Asker, Trouble},
+    kafka_partition,
+    start::{self, Has, StartAt},
+    wall_ms,
 };
 use crate::{config::Config, sources::catch_up::Asked};
-use dataflows::{feed::Partition, time::NextOffset};
+use dataflows::feed::Partition;
 use rdkafka::{
     Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    consumer::{BaseConsumer, CommitMode, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    consumer::{CommitMode, Consumer},
 };
 use std::{
     collections::BTreeSet,
@@ -26,10 +28,9 @@ use std::{
 };
 
 const LIST_EVERY: Duration = Duration::from_secs(1);
-const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-
-/// How librdkafka's in-process broker names its cluster; it has no admin API, and compacts nothing.
-const IN_PROCESS: &str = "mockCluster";
+/// A topic made anew while it is read is found within this; its records until then are never counted beyond a restart,
+/// since the id that is kept is the former one's.
+const IDENTIFY_EVERY: Duration = Duration::from_secs(10);
 
 /// What the broker said, for the reader.
 #[derive(Debug)]
@@ -41,23 +42,17 @@ pub(super) struct Observation {
     pub ends: Offsets,
 }
 
-/// Why a look at the broker gave nothing.
-enum Trouble {
-    /// Tried again. The first word is the kind: a trouble is said once for each.
-    Transient(&'static str, String),
-    Definite(SourceError),
-}
-
 /// See the module.
 pub struct Watcher {
-    consumer: BaseConsumer<Quiet>,
-    admin: AdminClient<Quiet>,
+    asker: Asker,
     brokers: String,
     topic: String,
     shared: Shared,
-    health: Health,
+    start: StartAt,
     to_reader: SyncSender<Observation>,
     known: BTreeSet<Partition>,
+    /// `None`: the next look asks for the topic's id.
+    identified: Option<Instant>,
     /// The kind of the trouble that was said last; at the start nothing is well yet.
     said: Option<&'static str>,
 }
@@ -70,25 +65,15 @@ impl std::fmt::Debug for Watcher {
 
 impl Watcher {
     pub(super) fn new(
-        consumer: BaseConsumer<Quiet>,
-        admin: AdminClient<Quiet>,
+        asker: Asker,
         config: &Config,
         shared: Shared,
-        health: Health,
+        start: StartAt,
         to_reader: SyncSender<Observation>,
     ) -> Self {
         let (brokers, topic) = (config.brokers.clone(), config.topic.clone());
-        Self {
-            consumer,
-            admin,
-            brokers,
-            topic,
-            shared,
-            health,
-            to_reader,
-            known: BTreeSet::new(),
-            said: Some("start"),
-        }
+        let (known, said) = (BTreeSet::new(), Some("start"));
+        Self { asker, brokers, topic, shared, start, to_reader, known, identified: None, said }
     }
 
     /// Watches until stopped.
@@ -108,25 +93,26 @@ impl Watcher {
 
     fn look(&mut self) -> Result<(), Trouble> {
         let asked = Asked { wall: wall_ms(), at: Instant::now() };
-        let partitions = self.partitions()?;
-        if self.known.is_empty() {
-            self.refuse_compacted()?;
+        let partitions = self.asker.partitions()?;
+        let first = self.known.is_empty();
+        if first {
+            self.asker.refuse_compacted()?;
         }
-        if partitions.len() < self.known.len() {
-            return Err(Trouble::Definite(SourceError::Offsets(format!(
-                "topic {} had {} partitions and now has {}: it was made anew, what was counted belongs to the former one. \
-                 Restart to count from its beginning",
-                self.topic,
-                self.known.len(),
-                partitions.len()
-            ))));
-        }
+        self.identify(first)?;
+        start::all_partitions(&self.topic, self.start.offsets.keys().chain(&self.known), &partitions)?;
         let new: BTreeSet<_> = partitions.difference(&self.known).copied().collect();
-        let new = self.list(&new, Offset::Beginning)?;
-        let ends = self.list(&partitions, Offset::End)?;
-        if self.known.is_empty() && ends.len() < partitions.len() {
-            return Err(Trouble::Transient("leader", format!("some partitions of {} have no leader", self.topic)));
+        let new = self.asker.list(&new, Offset::Beginning)?;
+        let ends = self.asker.list(&partitions, Offset::End)?;
+        if first {
+            if new.len().min(ends.len()) < partitions.len() {
+                return Err(Trouble::Transient(
+                    "leader",
+                    format!("some partitions of {} have no leader", self.topic),
+                ));
+            }
+            start::within(&self.topic, &self.start.offsets, Has { low: &new, high: &ends })?;
         }
+        // known already where a former run has listed them
         let _ = self.shared.first_ends.set(ends.clone());
         let new_ones: Vec<_> = new.keys().copied().collect();
         match self.to_reader.try_send(Observation { asked, new, ends }) {
@@ -137,86 +123,23 @@ impl Watcher {
         Ok(())
     }
 
-    fn partitions(&self) -> Result<BTreeSet<Partition>, Trouble> {
-        let metadata = self.consumer.fetch_metadata(Some(&self.topic), ANSWER_WITHIN);
-        let metadata = metadata.map_err(|error| self.unreachable(&error))?;
-        let absent = || Trouble::Transient("topic", format!("topic {} does not exist", self.topic));
-        let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic).ok_or_else(absent)?;
-        if let Some(error) = topic.error() {
-            let code = RDKafkaErrorCode::from(error);
-            return Err(match code {
-                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => absent(),
-                code => Trouble::Transient("topic", format!("topic {}: {code}", self.topic)),
-            });
-        }
-        let partitions: BTreeSet<_> = topic.partitions().iter().map(|p| partition_number(p.id())).collect();
-        if partitions.is_empty() { Err(absent()) } else { Ok(partitions) }
-    }
-
-    /// Where the partitions begin or end, as a `read_committed` reader sees it.
-    fn list(&self, partitions: &BTreeSet<Partition>, which: Offset) -> Result<Offsets, Trouble> {
-        if partitions.is_empty() {
-            return Ok(Offsets::new());
-        }
-        let mut wanted = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            let added = wanted.add_partition_offset(&self.topic, kafka_partition(*partition), which);
-            added.map_err(|error| self.unreachable(&error))?;
-        }
-        let listed = self.consumer.offsets_for_times(wanted, ANSWER_WITHIN);
-        let listed = listed.map_err(|error| self.unreachable(&error))?;
-        let offset = |offset| if let Offset::Offset(offset) = offset { Some(NextOffset(offset)) } else { None };
-        let elements = listed.elements();
-        let found = elements.iter().filter(|element| element.error().is_ok());
-        Ok(found.filter_map(|e| Some((partition_number(e.partition()), offset(e.offset())?))).collect())
-    }
-
-    fn unreachable(&self, error: &KafkaError) -> Trouble {
-        let reason = self.health.take().unwrap_or_else(|| error.to_string());
-        Trouble::Transient("broker", format!("Kafka at {} cannot be asked: {reason}", self.brokers))
-    }
-
-    /// A compacted topic forgets events that the series are made of (I1).
-    fn refuse_compacted(&self) -> Result<(), Trouble> {
-        let cluster = self.consumer.client().fetch_cluster_id(ANSWER_WITHIN);
-        if cluster.is_some_and(|id| id.starts_with(IN_PROCESS)) {
+    /// Whether the topic is still the one that was read. Later looks need no answer: a topic that is there can be read.
+    fn identify(&mut self, first: bool) -> Result<(), Trouble> {
+        if self.identified.is_some_and(|at| at.elapsed() < IDENTIFY_EVERY) {
             return Ok(());
         }
-        let options = AdminOptions::new().request_timeout(Some(ANSWER_WITHIN));
-        let topic = [ResourceSpecifier::Topic(&self.topic)];
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|e| Trouble::Definite(SourceError::Fatal(e.to_string())))?;
-        let described = runtime.block_on(self.admin.describe_configs(&topic, &options));
-        let code = match described.map(|mut topics| topics.pop()) {
-            Ok(Some(Ok(topic))) => {
-                let policy = topic.get("cleanup.policy").and_then(|entry| entry.value.clone()).unwrap_or_default();
-                return if policy.contains("compact") { Err(self.compacted(&policy)) } else { Ok(()) };
+        let seen = match self.asker.topic_id() {
+            Err(Trouble::Transient(kind, reason)) if !first => {
+                tracing::debug!(kind, "the topic's id was not told: {reason}");
+                return Ok(());
             }
-            Ok(Some(Err(code))) | Err(KafkaError::AdminOp(code)) => Some(code),
-            Ok(None) => None,
-            Err(error) => return Err(self.unreachable(&error)),
+            answer => answer?,
         };
-        match code {
-            Some(RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed) => {
-                tracing::warn!(topic = self.topic, "may not see whether the topic is compacted; it must not be");
-                Ok(())
-            }
-            code => {
-                let code = code.map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-                Err(Trouble::Transient(
-                    "configuration",
-                    format!("cannot see how {} is configured: {code}", self.topic),
-                ))
-            }
-        }
-    }
-
-    fn compacted(&self, policy: &str) -> Trouble {
-        Trouble::Definite(SourceError::Settings(format!(
-            "topic {} is compacted (cleanup.policy={policy}): Kafka would drop events that the series are made of. \
-             Set its cleanup.policy to delete, or name another topic",
-            self.topic
-        )))
+        let ours = self.start.topic_id.as_deref().or_else(|| self.shared.topic_id.get()?.as_deref());
+        start::same_topic(&self.topic, ours, seen.as_deref())?;
+        let _ = self.shared.topic_id.set(seen);
+        self.identified = Some(Instant::now());
+        Ok(())
     }
 
     fn well(&mut self) {
@@ -227,6 +150,8 @@ impl Watcher {
     }
 
     fn unwell(&mut self, kind: &'static str, reason: &str) {
+        // whatever it is, the topic may be another one when it is over
+        self.identified = None;
         if self.said.replace(kind) != Some(kind) {
             tracing::warn!(topic = self.topic, brokers = self.brokers, "{reason}; keeps trying");
         }
@@ -240,16 +165,17 @@ impl Watcher {
 
     /// For lag tools only: nothing is ever read from there, so a failure costs nothing.
     fn commit_to_group(&self) {
+        let consumer = &self.asker.consumer;
         if let Some(offsets) = self.shared.group.take() {
             let mut list = TopicPartitionList::with_capacity(offsets.len());
             for (partition, next) in &offsets {
                 let _ = list.add_partition_offset(&self.topic, kafka_partition(*partition), Offset::Offset(next.0));
             }
-            if let Err(error) = self.consumer.commit(&list, CommitMode::Async) {
+            if let Err(error) = consumer.commit(&list, CommitMode::Async) {
                 tracing::debug!(%error, "offsets were not committed to the group");
             }
         }
         // serves the client's events: the answers to commits
-        while self.consumer.poll(Duration::ZERO).is_some() {}
+        while consumer.poll(Duration::ZERO).is_some() {}
     }
 }

@@ -1,6 +1,4 @@
-//! The program's only `unsafe`: calls to librdkafka itself where its binding, rdkafka, panics or has none.
-//!
-//! Small on purpose: each function borrows what keeps its pointers alive, copies or lends bytes, and judges nothing.
+//! The headers of a record as bytes. The binding's own iterator panics at a name that is not UTF-8.
 
 use rdkafka::{
     bindings::{
@@ -14,9 +12,8 @@ use std::{
     ptr, slice,
 };
 
-/// The headers of a record as bytes: (name, value), in their order. The binding's own iterator panics at a name that
-/// is not UTF-8. An absent value is empty; librdkafka ends a name at its first NUL.
-pub(super) fn headers<'a>(message: &'a BorrowedMessage<'_>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+/// (name, value) of each header, in their order. An absent value is empty; librdkafka ends a name at its first NUL.
+pub fn headers<'a>(message: &'a BorrowedMessage<'_>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     let list = HeaderList::of(message);
     list.into_iter().flat_map(|list| (0..).map_while(move |index| list.get(index)))
 }
