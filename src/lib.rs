@@ -10,6 +10,7 @@ pub mod demo;
 pub mod exposition;
 pub mod fleet;
 pub mod http;
+pub mod lease;
 pub mod published;
 pub mod sinks;
 pub mod sources;

@@ -6,8 +6,8 @@ use prometheus::{Histogram, HistogramOpts, Registry, process_collector::ProcessC
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicI64, AtomicU64},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -19,6 +19,8 @@ pub struct Published {
     pub names: Names,
     pub own: OwnHealth,
     pub checks: Checks,
+    /// The series are hidden: another instance may show them (I7).
+    pub withdrawn: AtomicBool,
 }
 
 /// Own health, as exposed under `gocdnext_flow_*`. Times are Unix ms; 0 or `i64::MIN`: none yet.
@@ -46,8 +48,8 @@ pub struct OwnHealth {
 #[derive(Debug)]
 pub struct Checks(pub Mutex<BTreeMap<&'static str, Result<(), String>>>);
 
-/// The names of the checks, in the order shown. `database` and `lease` join with the durable state.
-pub const CHECKS: [&str; 3] = ["kafka", "catch_up", "commits"];
+/// The names of the checks, in the order shown.
+pub const CHECKS: [&str; 5] = ["database", "kafka", "catch_up", "commits", "lease"];
 
 impl Published {
     #[must_use]
@@ -58,7 +60,19 @@ impl Published {
             names,
             own: OwnHealth::new(),
             checks: Checks(Mutex::new(BTreeMap::from(waiting))),
+            withdrawn: AtomicBool::new(false),
         })
+    }
+
+    /// What a scrape may show.
+    #[must_use]
+    pub fn shown(&self) -> Option<Arc<Snapshot>> {
+        if self.withdrawn.load(Ordering::Acquire) { None } else { self.snapshot.load_full() }
+    }
+
+    /// Says how a check is.
+    pub fn check(&self, name: &'static str, state: Result<(), String>) {
+        self.checks.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, state);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The ledger: the registry and the names, as one lane of the log of state beside the workers' ([`crate::state`]).
 
 use crate::{
+    graph::Lane,
     names::Names,
     registry::{Registry, Snapshot},
     route::Share,
@@ -41,16 +42,17 @@ impl Ledger {
     }
 
     /// What is to be stored since the last time, and what goes with the newest epoch's sweep; `None`: nothing.
-    pub fn blob(&mut self, sweep: Sweep) -> Option<Vec<u8>> {
+    pub fn blob(&mut self, sweep: Sweep) -> Option<Lane> {
         let (mut registry, mut names) = (Writer::default(), Writer::default());
         self.registry.save(sweep, &mut registry);
         let known = self.names.len();
         self.names.save(self.stored_names..known, &mut names);
+        names.sweeps();
         self.names.save(self.swept_names.advance(sweep, known), &mut names);
         self.stored_names = known;
         let sections = [Section::of(Table::Registry, registry), Section::of(Table::Names, names)];
         let sections: Vec<Section> = sections.into_iter().flatten().collect();
-        (!sections.is_empty()).then(|| state::blob(Share::WHOLE, &sections))
+        (!sections.is_empty()).then(|| Lane::of(Share::WHOLE, &sections))
     }
 
     /// Takes in one of its blobs; later ones over earlier ones.

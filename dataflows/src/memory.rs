@@ -135,16 +135,21 @@ impl Memory {
         self.changes.get_or_insert_default();
     }
 
-    /// Writes what the epoch changed, and the shards that the sweep has come to. What is over by then need not be said:
-    /// time tells it.
-    pub fn save(&mut self, shards: std::ops::Range<usize>, out: &mut Writer) {
-        let Some(changes) = &mut self.changes else { return };
+    /// Writes what the epoch changed. What is over by then need not be said: time tells it.
+    pub fn save(&mut self, out: &mut Writer) {
+        for (tag, entry) in self.changes.iter_mut().flat_map(|changes| changes.drain(..)) {
+            put(tag, entry, out);
+        }
+    }
+
+    /// Writes the shards that the sweep has come to.
+    pub fn save_swept(&self, shards: std::ops::Range<usize>, out: &mut Writer) {
+        if self.changes.is_none() {
+            return;
+        }
         let swept = self.shards[shards].iter().flat_map(|shard| &shard.entries).filter(|entry| entry[3] != 0);
-        for (tag, entry) in changes.drain(..).chain(swept.map(|entry| (tag::PUT, *entry))) {
-            out.u8(tag);
-            for word in entry {
-                out.u32(word);
-            }
+        for entry in swept {
+            put(tag::PUT, *entry, out);
         }
     }
 
@@ -218,6 +223,13 @@ impl Memory {
 #[expect(clippy::cast_possible_truncation, reason = "the lowest 16 bits are the route")]
 const fn route_of(entry: &Entry) -> Route {
     entry[0] as Route
+}
+
+fn put(tag: u8, entry: Entry, out: &mut Writer) {
+    out.u8(tag);
+    for word in entry {
+        out.u32(word);
+    }
 }
 
 const fn shard_of(entry: &Entry) -> usize {

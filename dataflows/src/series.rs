@@ -233,7 +233,7 @@ pub struct Announcement {
 }
 
 /// What one epoch adds to every series. Gauges travel as differences, so that parts add up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deltas {
     pub jobs_scheduled: BTreeMap<Pair, u64>,
     pub announced: BTreeMap<Pair, Announcement>,

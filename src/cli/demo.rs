@@ -64,6 +64,7 @@ impl Demo {
             agents: self.fleet.agents,
             noise: self.fleet.noise(NOISE),
             ends_after: self.ends_after,
+            temporary_state: *loaded.origin("state") == Origin::Default,
         };
         logged(config, |config| demo::run(config, &options))
     }

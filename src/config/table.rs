@@ -121,7 +121,7 @@ settings! {
         max_commit_age = max_commit_age, duration(SECOND), LIVE, "/readyz fails when the last commit is older than this";
     }
     "State" {
-        state = state, Kind::State, FLOW, "Where the durable state is: a file, or a database of PostgreSQL's";
+        state = state, Kind::State, LIVE, "Where the durable state is: a file, or a database of PostgreSQL's; by default the demo's goes with it";
         ha = ha, Kind::Flag, RUN, "Whether another instance may stand by: /readyz lets a standby pass, and the series are withdrawn while the lease cannot be renewed for lease_ttl";
         lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN, "A standby takes over when the holder has given no sign of life for this long; 3s where both have the same instance_id";
     }

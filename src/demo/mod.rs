@@ -14,8 +14,10 @@ use crate::{
     fleet::{FleetOptions, NoiseOptions},
     http::BindError,
     published::Published,
+    store::StateUrl,
     wiring::{self, RunError},
 };
+use anyhow::Context;
 use broker::Broker;
 use console::Console;
 use dataflows::{names::Names, sequencer::Clock, time::Millis};
@@ -26,6 +28,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 /// How much of the fleet's life lies behind it at the start, at the usual speed.
@@ -44,6 +47,8 @@ pub struct DemoOptions {
     pub noise: NoiseOptions,
     /// Ends by itself after this; `None`: on Ctrl-C or SIGTERM.
     pub ends_after: Option<Duration>,
+    /// Keep the state in a directory that goes with the demo.
+    pub temporary_state: bool,
 }
 
 /// After how long a job of the demo counts as lost: longer than the fleet's longest, short enough to be seen.
@@ -58,6 +63,7 @@ pub fn run(mut config: Config, options: &DemoOptions) -> Result<(), RunError> {
     ask_for_port(config.listen)?;
     let broker = Broker::start(&config.topic, &config.dead_letter_topic)?;
     config.brokers = broker.address();
+    let scratch = if options.temporary_state { Some(temporary_state(&mut config)?) } else { None };
     config.clock = Clock::Wall;
     let feed = Feed::start(&config, fleet(options), options.noise)?;
     let published = Published::new(Names::new(config.dataflow.limits.max_names));
@@ -66,7 +72,15 @@ pub fn run(mut config: Config, options: &DemoOptions) -> Result<(), RunError> {
     let outcome = wiring::run_published(config, published, end(options.ends_after, failed));
     let lived = living.stop();
     console.stop();
+    drop(scratch);
     outcome.and(lived.map_err(RunError::Runtime))
+}
+
+/// The broker does not outlive the demo, so neither does what was read from it.
+fn temporary_state(config: &mut Config) -> Result<TempDir, RunError> {
+    let directory = TempDir::with_prefix("gocdnext-flow-demo-").context("making a temporary directory")?;
+    config.state = StateUrl::sqlite(directory.path().join("state.db"));
+    Ok(directory)
 }
 
 fn fleet(options: &DemoOptions) -> FleetOptions {

@@ -69,7 +69,7 @@ trait Writer {
 /// The whole exposition at `now_ms` (Unix ms; for ages only): dataflow series if any may be shown, and own health.
 #[must_use]
 pub fn render(published: &Published, settings: &Settings, format: Format, now_ms: Millis) -> String {
-    let snapshot = published.snapshot.load_full();
+    let snapshot = published.shown();
     let expected_bytes = snapshot.as_ref().map_or(0, |s| s.jobs_scheduled.len() * 256) + 32_768;
     let mut text = text::Text::new(format, expected_bytes);
     if let Some(snapshot) = &snapshot {
@@ -82,7 +82,7 @@ pub fn render(published: &Published, settings: &Settings, format: Format, now_ms
 /// The dataflow series as JSON; `epoch` null while nothing may be shown.
 #[must_use]
 pub fn snapshot_json(published: &Published, settings: &Settings) -> String {
-    let snapshot = published.snapshot.load_full();
+    let snapshot = published.shown();
     let mut json = json::Json::new(snapshot.as_deref());
     if let Some(snapshot) = &snapshot {
         dataflow::write(snapshot, settings, &published.names, &mut json);

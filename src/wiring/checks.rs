@@ -14,11 +14,8 @@ pub async fn keep(published: Arc<Published>, config: Arc<Config>) {
     loop {
         let catch_up = catch_up(&published, started.elapsed(), config.catch_up_timeout);
         let commits = commits(published.own.committed_at_ms.load(Relaxed), wall_ms(), config.max_commit_age);
-        {
-            let mut checks = published.checks.0.lock().unwrap_or_else(PoisonError::into_inner);
-            checks.insert("catch_up", catch_up);
-            checks.insert("commits", commits);
-        }
+        published.check("catch_up", catch_up);
+        published.check("commits", commits);
         tokio::time::sleep(EVERY).await;
     }
 }

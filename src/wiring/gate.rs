@@ -15,8 +15,8 @@ pub struct Gate {
 
 impl Gate {
     #[must_use]
-    pub const fn new(first_ends: Arc<OnceLock<BTreeMap<u32, NextOffset>>>) -> Self {
-        Self { first_ends, open: false }
+    pub const fn new(first_ends: Arc<OnceLock<BTreeMap<u32, NextOffset>>>, open: bool) -> Self {
+        Self { first_ends, open }
     }
 
     /// Whether the epoch that ended there may be shown.
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn it_opens_when_every_first_end_is_reached_and_stays_open() {
         let ends = Arc::new(OnceLock::new());
-        let mut gate = Gate::new(Arc::clone(&ends));
+        let mut gate = Gate::new(Arc::clone(&ends), false);
         assert!(!gate.admits(&progress(&[9, 9])), "the ends are not known yet");
         ends.set(BTreeMap::from([(0, NextOffset(5)), (1, NextOffset(0))])).unwrap();
         assert!(!gate.admits(&[]), "nothing is assigned yet");

@@ -1,12 +1,16 @@
 //! The one place that knows every part: sources, dataflow, sinks, HTTP. The verbs of the command line end here.
 
 mod checks;
+mod committer;
+mod details;
+mod durable;
 mod gate;
 mod pipeline;
 mod publisher;
 mod replay;
 mod run;
 
+pub use durable::Durable;
 pub use pipeline::Pipeline;
 pub use publisher::ResultLog;
 pub use replay::{Replayed, read_files, replay};

@@ -5,7 +5,9 @@
 
 use super::{
     RunError,
-    publisher::{Publisher, ResultLog},
+    committer::{CommitError, Committer},
+    durable::{Durable, graph_config},
+    publisher::{PublishError, Publisher, ResultLog},
 };
 use crate::{
     config::Config,
@@ -13,7 +15,11 @@ use crate::{
     sinks::kafka_letters::KafkaLetters,
     sources::kafka::{self, Shared, SourceError, StartAt},
 };
-use dataflows::{graph, time::Epoch};
+use dataflows::{
+    graph::Running,
+    state::Pace,
+    time::{Epoch, NextOffset},
+};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -31,7 +37,7 @@ enum Fault {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error(transparent)]
-    Sink(#[from] crate::sinks::dead_letters::SinkError),
+    Publish(#[from] PublishError),
     #[error("{0}")]
     Other(String),
 }
@@ -48,6 +54,8 @@ impl From<Fault> for RunError {
         match fault {
             Fault::Source(error @ SourceError::Settings(_)) => Self::Settings(error.into()),
             Fault::Source(error @ SourceError::Offsets(_)) => Self::Refused(error.into()),
+            Fault::Publish(PublishError::Commit(CommitError::Fenced)) => Self::Fenced,
+            Fault::Publish(PublishError::Commit(CommitError::Store(error))) => error.into(),
             other => Self::Runtime(other.into()),
         }
     }
@@ -63,28 +71,32 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts all parts.
+    /// Starts all parts where the state ends. Blocks while that is read. Partitions that the state does not know are read
+    /// from their beginning.
     pub fn start(
         config: &Config,
         published: &Arc<Published>,
-        start: StartAt,
+        durable: &Durable,
         results: ResultLog,
     ) -> Result<Self, RunError> {
         let shared = Shared::new(Arc::clone(published), config);
-        let first_epoch = opening(config);
-        let running = graph::start(graph::Config {
-            settings: Arc::new(config.dataflow.clone()),
-            workers: config.workers,
-            clock: config.clock,
-            names: published.names.clone(),
-            first_epoch,
-            sweep: None,
-        });
-        let graph::Running { feeder, outputs, workers } = running.map_err(|error| Fault::Other(error.to_string()))?;
+        let Durable { writer, manifest, details, .. } = durable;
+        if let Some(ends) = &details.first_ends {
+            // nobody else has set them yet
+            let _ = shared.first_ends.set(ends.iter().map(|(p, end)| (*p, NextOffset(*end))).collect());
+        }
+        let (first_epoch, pace) = (opening(config, Epoch(manifest.epoch)), Pace::default());
+        let settings = Arc::new(config.dataflow.clone());
+        let graph = graph_config(&settings, config.workers, config.clock, &published.names, first_epoch, &pace);
+        let (running, ledger) = durable.resume(graph, &settings)?;
+        let Running { feeder, outputs, workers } = running;
+        let start = StartAt { offsets: details.offsets(), topic_id: details.topic_id.clone() };
         let source = kafka::open(config, &shared, start, feeder, first_epoch).map_err(Fault::Source)?;
         let letters = KafkaLetters::new(config, Arc::clone(&shared.stop));
         let letters = letters.map_err(|error| RunError::Settings(error.into()))?;
-        let last = Publisher::new(shared.clone(), &config.dataflow, Box::new(letters), results);
+        let (published, stop) = (Arc::clone(published), Arc::clone(&shared.stop));
+        let committer = Committer::new(writer.clone(), manifest, details.clone(), pace, published, stop);
+        let last = Publisher::new(shared.clone(), ledger, committer, Box::new(letters), results);
 
         let (tell, ended) = mpsc::unbounded_channel();
         let kafka::Source { reader, watcher } = source;
@@ -136,9 +148,10 @@ fn fault((part, result): Ended) -> Option<(&'static str, Fault)> {
     result.err().map(|fault| (part, fault))
 }
 
-fn opening(config: &Config) -> Epoch {
+/// The wall clock's epoch, but always after the last one committed.
+fn opening(config: &Config, committed: Epoch) -> Epoch {
     let interval_ms = u64::try_from(config.epoch_interval.as_millis()).unwrap_or(u64::MAX);
-    kafka::epoch_at(kafka::wall_ms(), interval_ms, Epoch(0))
+    kafka::epoch_at(kafka::wall_ms(), interval_ms, committed)
 }
 
 fn spawn(

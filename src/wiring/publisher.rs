@@ -3,7 +3,10 @@
 //! The order within an epoch is the promise: dead letters acknowledged, registry moved, snapshot shown, then what may be
 //! lost (log lines of jobs, offsets for lag tools), then room for another epoch.
 
-use super::gate::Gate;
+use super::{
+    committer::{CommitError, Committer},
+    gate::Gate,
+};
 use crate::{
     published::Published,
     sinks::dead_letters::{Sink, SinkError},
@@ -11,8 +14,7 @@ use crate::{
 };
 use dataflows::{
     graph::{EpochOutput, JobResult},
-    registry::Registry,
-    settings::Settings,
+    ledger::Ledger,
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed, mpsc::Receiver},
@@ -22,10 +24,20 @@ use std::{
 /// Writes the log lines of ended jobs.
 pub type ResultLog = Box<dyn FnMut(&[JobResult], &Published) + Send>;
 
+/// Why publishing ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error(transparent)]
+    Letters(#[from] SinkError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
 /// See the module.
 pub struct Publisher {
     shared: Shared,
-    registry: Registry,
+    ledger: Ledger,
+    committer: Committer,
     letters: Box<dyn Sink>,
     results: ResultLog,
     gate: Gate,
@@ -38,33 +50,62 @@ impl std::fmt::Debug for Publisher {
 }
 
 impl Publisher {
+    /// What was shown at the end of the state may be shown at once.
     #[must_use]
-    pub fn new(shared: Shared, settings: &Settings, letters: Box<dyn Sink>, results: ResultLog) -> Self {
-        let gate = Gate::new(Arc::clone(&shared.first_ends));
-        Self { registry: Registry::new(settings), shared, letters, results, gate }
+    pub fn new(
+        shared: Shared,
+        ledger: Ledger,
+        committer: Committer,
+        letters: Box<dyn Sink>,
+        results: ResultLog,
+    ) -> Self {
+        let shown = committer.details.shown;
+        let gate = Gate::new(Arc::clone(&shared.first_ends), shown);
+        if shown {
+            let snapshot = ledger.snapshot();
+            let own = &shared.published.own;
+            own.committed_epoch.store(snapshot.epoch.0, Relaxed);
+            own.stream_time_ms.store(snapshot.stream_time.0, Relaxed);
+            shared.published.snapshot.store(Some(Arc::new(snapshot)));
+        }
+        Self { shared, ledger, committer, letters, results, gate }
     }
 
     /// Publishes until the workers are gone.
-    pub fn run(mut self, outputs: &Receiver<EpochOutput>) -> Result<(), SinkError> {
+    pub fn run(mut self, outputs: &Receiver<EpochOutput>) -> Result<(), PublishError> {
         while let Ok(output) = outputs.recv() {
             match self.publish(output) {
+                Err(error @ PublishError::Commit(CommitError::Fenced)) => {
+                    self.shared.published.withdrawn.store(true, std::sync::atomic::Ordering::Release);
+                    return Err(error);
+                }
                 // an epoch that is not acknowledged when the pipeline is stopped stays unpublished
                 Err(_) if self.shared.stop.is_stopped() => return Ok(()),
                 result => result?,
             }
+            self.committer.collect();
         }
         Ok(())
     }
 
-    fn publish(&mut self, output: EpochOutput) -> Result<(), SinkError> {
+    fn publish(&mut self, mut output: EpochOutput) -> Result<(), PublishError> {
         let begun = Instant::now();
         if !output.dead_letters.is_empty() {
             self.letters.deliver(&output.dead_letters)?;
         }
         let epoch = output.end.epoch;
-        let snapshot = self.registry.fold(epoch, output.stream_time, output.deltas);
-        let published = Arc::clone(&self.shared.published);
+        let deltas = std::mem::take(&mut output.deltas);
+        let snapshot = self.ledger.fold(epoch, output.stream_time, deltas);
         let shown = self.gate.admits(&output.end.partitions);
+        self.committer.details.shown = shown;
+        let ends = self.shared.first_ends.get();
+        self.committer.details.first_ends = ends.map(|ends| ends.iter().map(|(p, end)| (*p, end.0)).collect());
+        if let Some(Some(id)) = self.shared.topic_id.get() {
+            self.committer.details.topic_id = Some(id.clone());
+        }
+        let lanes = std::mem::take(&mut output.state);
+        self.committer.commit(&output, lanes, self.ledger.blob(output.sweep))?;
+        let published = Arc::clone(&self.shared.published);
         if shown {
             if published.snapshot.swap(Some(Arc::new(snapshot))).is_none() {
                 tracing::info!(epoch = epoch.0, "all that was there is read: the series are shown from now on");

@@ -1,11 +1,11 @@
 //! `run`: Kafka to `/metrics`.
 
-use super::{Pipeline, RunError, checks};
+use super::{Pipeline, RunError, checks, durable::Durable};
 use crate::{
     config::Config,
     http::{self, HttpState},
+    lease::{Held, Standing},
     published::Published,
-    sources::kafka::StartAt,
     telemetry::{self, Target},
 };
 use anyhow::Context;
@@ -69,16 +69,21 @@ async fn live(
     tokio::spawn(checks::keep(Arc::clone(&published), Arc::clone(&config)));
     tracing::info!(listen = %config.listen, brokers = config.brokers, topic = config.topic, "serving");
 
-    let mut pipeline = Pipeline::start(&config, &published, StartAt::default(), job_results())?;
+    let mut parts = Parts::default();
+    let ended = async {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = shutdown => "its time is up",
+        }
+    };
     let outcome = tokio::select! {
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-        () = shutdown => Ok("its time is up"),
-        error = pipeline.failed() => Err(error),
+        why = ended => Ok(why),
+        error = parts.write(&config, &published) => Err(error),
         served = &mut sidecar => Err(http_failed(served)),
     };
     published.own.stopping.store(true, Ordering::Relaxed);
-    if let Ok(why) = outcome {
+    if let Ok(why) = &outcome {
         tracing::info!(why, "ending");
     }
     drop(end_http);
@@ -88,8 +93,80 @@ async fn live(
             let _ = sidecar.await;
         }
     };
-    tokio::join!(pipeline.stop(), served);
+    tokio::join!(parts.stop(), served);
+    // only now may another show its series (I7)
+    parts.release().await;
     outcome.map(drop)
+}
+
+/// What writes the state, as far as it has come.
+#[derive(Default)]
+struct Parts {
+    held: Option<Held>,
+    pipeline: Option<Pipeline>,
+}
+
+impl Parts {
+    /// Waits for the lease, then runs the pipeline until it fails or another takes over.
+    async fn write(&mut self, config: &Arc<Config>, published: &Arc<Published>) -> RunError {
+        if let Err(error) = self.begin(config, published).await {
+            return error;
+        }
+        let (Some(held), Some(pipeline)) = (&self.held, &mut self.pipeline) else {
+            return anyhow::anyhow!("the pipeline has not started").into();
+        };
+        let mut standing = held.standing();
+        loop {
+            tokio::select! {
+                error = pipeline.failed() => return error,
+                _ = standing.changed() => {
+                    let standing = *standing.borrow_and_update();
+                    stand(standing, config, published);
+                    if standing == Standing::Fenced {
+                        return RunError::Fenced;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn begin(&mut self, config: &Arc<Config>, published: &Arc<Published>) -> Result<(), RunError> {
+        let durable = Durable::acquire(&config.state, config, &config.topic, published).await?;
+        let (config, published) = (Arc::clone(config), Arc::clone(published));
+        let starting = tokio::task::spawn_blocking(move || {
+            let pipeline = Pipeline::start(&config, &published, &durable, job_results());
+            (durable.held, pipeline)
+        });
+        let (held, pipeline) = starting.await.context("reading the state")?;
+        self.held = Some(held);
+        self.pipeline = Some(pipeline?);
+        Ok(())
+    }
+
+    async fn stop(&mut self) {
+        if let Some(pipeline) = self.pipeline.take() {
+            pipeline.stop().await;
+        }
+    }
+
+    /// A lease that is not given back costs the next one its time to live.
+    async fn release(self) {
+        let Some(held) = self.held.filter(|held| *held.standing().borrow() != Standing::Fenced) else { return };
+        if let Err(error) = held.release().await {
+            tracing::warn!(%error, "the lease could not be given back");
+        }
+    }
+}
+
+/// What follows from whether the lease is held (I5, I7).
+fn stand(standing: Standing, config: &Config, published: &Published) {
+    let (withdrawn, check) = match standing {
+        Standing::Held => (false, Ok(())),
+        Standing::Unsure => (config.ha, Err("the lease could not be renewed".to_owned())),
+        Standing::Fenced => (true, Err("another instance has taken over".to_owned())),
+    };
+    published.withdrawn.store(withdrawn, Ordering::Release);
+    published.check("lease", check);
 }
 
 /// The lines `agent job result`.

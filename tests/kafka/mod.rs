@@ -9,9 +9,11 @@ pub mod raw;
 use dataflows::{event::Kind, names::Names, registry::Snapshot};
 use gocdnext_flow::{
     config::Config,
+    lease::Held,
     published::Published,
     sources::kafka::StartAt,
-    wiring::{Pipeline, RunError},
+    store::StateUrl,
+    wiring::{Durable, Pipeline, RunError},
 };
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -24,6 +26,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// Nothing here takes long; a test that waits in vain fails after this.
@@ -119,6 +122,8 @@ pub struct Live {
     pub published: Arc<Published>,
     runtime: Runtime,
     pipeline: Option<Pipeline>,
+    _held: Held,
+    _scratch: TempDir,
 }
 
 impl Live {
@@ -132,8 +137,14 @@ impl Live {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let runtime = Runtime::new().expect("a runtime");
         let published = Published::new(Names::new(1_000));
-        let pipeline = Pipeline::start(config, &published, start, Box::new(|_, _| ())).expect("it starts");
-        Self { published, runtime, pipeline: Some(pipeline) }
+        let scratch = TempDir::new().expect("a directory");
+        let state = StateUrl::sqlite(scratch.path().join("state.db"));
+        let durable = runtime.block_on(Durable::acquire(&state, config, &config.topic, &published));
+        let mut durable = durable.expect("its state is new");
+        durable.details.topic_id = start.topic_id;
+        durable.details.offsets = start.offsets.into_iter().map(|(partition, next)| (partition, next.0)).collect();
+        let pipeline = Pipeline::start(config, &published, &durable, Box::new(|_, _| ())).expect("it starts");
+        Self { published, runtime, pipeline: Some(pipeline), _held: durable.held, _scratch: scratch }
     }
 
     /// Waits for the pipeline to fail.

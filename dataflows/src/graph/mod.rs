@@ -26,7 +26,7 @@ use crate::{
     sequencer::{Clock, Maxima, Sequencer},
     series::Deltas,
     settings::Settings,
-    state::{Pace, Sweep, Unusable},
+    state::{self, Pace, Section, Sweep, Unusable},
     time::{Epoch, Millis, StreamTime},
 };
 use restore::{Machines, WAITING_BLOBS};
@@ -71,6 +71,15 @@ pub struct EpochOutput {
 pub struct Lane {
     pub worker: usize,
     pub bytes: Vec<u8>,
+    /// Of these the sweep has written about so many.
+    pub swept: usize,
+}
+
+impl Lane {
+    pub(crate) fn of(writer: Share, sections: &[Section]) -> Self {
+        let swept = sections.iter().map(|section| section.swept).sum();
+        Self { worker: writer.worker, bytes: state::blob(writer, sections), swept }
+    }
 }
 
 /// One job attempt that ended (or, at the end of a log, one that is still open).

@@ -174,6 +174,7 @@ impl Machine for AgentsMachine {
                 out.u128(id);
             }
         }
+        out.sweeps();
         // few enough to go at once
         if sweep.begins() {
             self.agents.iter().for_each(|(id, agent)| Self::put(*id, agent, out));

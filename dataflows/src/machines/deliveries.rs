@@ -112,8 +112,9 @@ impl Machine for DeliveriesMachine {
     }
 
     fn save(&mut self, sweep: Sweep, out: &mut Writer) {
-        let shards = self.cursor.advance(sweep, Memory::shards());
-        self.memory.save(shards, out);
+        self.memory.save(out);
+        out.sweeps();
+        self.memory.save_swept(self.cursor.advance(sweep, Memory::shards()), out);
     }
 
     fn load(&mut self, mut entries: Reader<'_>, share: Share) -> Result<(), Unusable> {

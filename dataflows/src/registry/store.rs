@@ -71,6 +71,7 @@ impl Registry {
         for pair in std::mem::take(&mut changes.slugs) {
             pipelines.get(&pair).into_iter().for_each(|seen| put_slug(pair, *seen, out));
         }
+        out.sweeps();
         let swept = changes.sweep.pairs.advance(sweep, scheduled.len());
         for (labels, count) in scheduled.iter().skip(swept.start).take(swept.len()) {
             put_pair(*labels, *count, out);

@@ -5,12 +5,23 @@ use crate::time::Millis;
 
 /// Appends values.
 #[derive(Clone, Debug, Default)]
-pub struct Writer(Vec<u8>);
+pub struct Writer(Vec<u8>, Option<usize>);
 
 impl Writer {
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
         self.0
+    }
+
+    /// From here on the sweep writes, which tells nothing new.
+    pub fn sweeps(&mut self) {
+        self.1.get_or_insert(self.0.len());
+    }
+
+    /// Bytes that the sweep has written.
+    #[must_use]
+    pub fn swept(&self) -> usize {
+        self.1.map_or(0, |from| self.0.len() - from)
     }
 
     #[must_use]

@@ -58,14 +58,16 @@ impl Table {
 pub struct Section {
     pub table: u8,
     pub bytes: Vec<u8>,
+    /// Of these the sweep has written so many.
+    pub swept: usize,
 }
 
 impl Section {
     /// `None`: nothing to write.
     #[must_use]
     pub fn of(table: Table, entries: Writer) -> Option<Self> {
-        let bytes = entries.finish();
-        (!bytes.is_empty()).then_some(Self { table: table as u8, bytes })
+        let (swept, bytes) = (entries.swept(), entries.finish());
+        (!bytes.is_empty()).then_some(Self { table: table as u8, bytes, swept })
     }
 }
 
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_newer_format_and_a_cut_blob_are_refused() {
-        let bytes = blob(Share::WHOLE, &[Section { table: Table::Runs as u8, bytes: vec![1; 9] }]);
+        let bytes = blob(Share::WHOLE, &[Section { table: Table::Runs as u8, bytes: vec![1; 9], swept: 0 }]);
         assert_eq!(parse(&[FORMAT + 1]).unwrap_err(), Unusable::Newer { found: FORMAT + 1 });
         for cut in 0..bytes.len() {
             assert!(cut == 3 || matches!(parse(&bytes[..cut]), Err(Unusable::Damaged(_))), "cut at {cut}");

@@ -146,7 +146,7 @@ impl Life<'_> {
             (kept.epoch, kept.now, kept.maxima) = (output.end.epoch.0, output.stream_time, output.maxima);
             snapshots.push(ledger.fold(output.end.epoch, output.stream_time, output.deltas));
             let lanes = output.state.into_iter().map(|lane| lane.bytes).collect();
-            kept.store.commit(kept.epoch, output.sweep, lanes, ledger.blob(output.sweep));
+            kept.store.commit(kept.epoch, output.sweep, lanes, ledger.blob(output.sweep).map(|lane| lane.bytes));
         }
         running.workers.join()?;
         Ok(snapshots)

@@ -130,7 +130,7 @@ impl Process {
         let at = Close { now, last: false, sweep };
         let blobs = self.workers.iter_mut().map(|worker| worker.close(at, settings, &mut deltas)).collect();
         let snapshot = self.ledger.fold(Epoch(epoch), now, deltas);
-        store.commit(epoch, sweep, blobs, self.ledger.blob(sweep));
+        store.commit(epoch, sweep, blobs, self.ledger.blob(sweep).map(|lane| lane.bytes));
         snapshot
     }
 }

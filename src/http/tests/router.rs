@@ -113,13 +113,15 @@ async fn it_lives_whatever_the_checks_say() {
 async fn it_is_ready_when_every_check_holds() {
     let state = state();
     let set = |name, held| state.published.checks.0.lock().unwrap().insert(name, held);
-    set("kafka", Ok(()));
-    set("catch_up", Ok(()));
+    for name in ["database", "kafka", "catch_up", "lease"] {
+        set(name, Ok(()));
+    }
     set("commits", Err("the last commit is 45 s old".to_owned()));
     let answer = get_with(state.clone(), "/readyz", header::ACCEPT, "*/*").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     let commits = json!({ "ok": false, "error": "the last commit is 45 s old" });
-    let checks = json!({ "kafka": { "ok": true }, "catch_up": { "ok": true }, "commits": commits });
+    let well = json!({ "ok": true });
+    let checks = json!({ "database": well, "kafka": well, "catch_up": well, "commits": commits, "lease": well });
     assert_eq!(answer.json(), json!({ "ready": false, "checks": checks }));
     set("commits", Ok(()));
     let answer = get_with(state.clone(), "/readyz", header::ACCEPT, "*/*").await;

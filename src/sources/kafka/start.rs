@@ -17,8 +17,8 @@ pub struct StartAt {
 }
 
 /// What is to be done about it, as the last sentence of a refusal.
-const REMEDY: &str = "To forget what was counted and begin anew: `gocdnext-flow state reset --to earliest` (all that Kafka \
-                      has) or `--to latest` (only what comes from now on)";
+const REMEDY: &str = "To forget what was counted and begin anew with all that Kafka has, start with another `state`: a new \
+                      file or an empty database";
 
 /// The first and the next offsets that Kafka has, of all its partitions.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +89,7 @@ mod tests {
 
     fn refusal(result: Result<(), SourceError>) -> String {
         let Err(SourceError::Offsets(text)) = result else { panic!("{result:?} is no refusal") };
-        assert!(text.contains("`gocdnext-flow state reset --to earliest`"), "{text}");
+        assert!(text.contains("start with another `state`"), "{text}");
         text
     }
 

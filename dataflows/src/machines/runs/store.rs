@@ -124,6 +124,8 @@ impl RunsMachine {
                 self.save_attempt(slot, out);
             }
         }
+        self.memory.save(out);
+        out.sweeps();
         self.save_swept(sweep, &mut changes.sweep, out);
         self.changes = Some(changes);
     }
@@ -142,7 +144,7 @@ impl RunsMachine {
             }
         }
         let shards = cursors.memory.advance(sweep, Memory::shards());
-        self.memory.save(shards, out);
+        self.memory.save_swept(shards, out);
     }
 
     fn save_run(&mut self, slot: Slot, out: &mut Writer) {

@@ -1,0 +1,144 @@
+//! One writer: who may write the state is said by a lease in its database (I7; docs/RELIABILITY.md).
+//!
+//! A holder lives while its beat moves. No two clocks are compared: a newcomer measures by its own clock for how long it
+//! has seen no beat, and only while its looks succeed, so that an outage of the database hands nothing over.
+
+mod silence;
+
+use crate::store::{Store, StoreError};
+use silence::{Silence, Verdict};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+/// A process that was killed comes back under the same name: nobody else would be waiting for it.
+const SAME_NAME_TTL: Duration = Duration::from_secs(3);
+
+/// Who wants the lease.
+#[derive(Clone, Debug)]
+pub struct Claimant {
+    pub instance_id: String,
+    /// Tells this process from others of the same name.
+    pub process: String,
+    pub ttl: Duration,
+}
+
+/// What one who waits has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Another instance holds the lease.
+    Standby { holder: String },
+    /// The database cannot be asked.
+    Unanswered(String),
+}
+
+/// Whether the lease is still held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Held,
+    /// It could not be renewed for its time to live.
+    Unsure,
+    /// Another has taken over.
+    Fenced,
+}
+
+/// Waits until the lease is ours; its generation. `told` hears each time what is waited for.
+///
+/// # Errors
+/// [`StoreError`], transient ones excepted: these are waited out.
+pub async fn acquire(store: &Store, who: &Claimant, mut told: impl FnMut(&Waiting)) -> Result<u64, StoreError> {
+    let mut silence = Silence::default();
+    loop {
+        match try_once(store, who, &mut silence).await {
+            Ok(Some(generation)) => return Ok(generation),
+            Ok(None) => told(&Waiting::Standby { holder: silence.holder() }),
+            Err(StoreError::Transient { reason }) => {
+                silence.interrupted();
+                told(&Waiting::Unanswered(reason));
+            }
+            Err(error) => return Err(error),
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn try_once(store: &Store, who: &Claimant, silence: &mut Silence) -> Result<Option<u64>, StoreError> {
+    let lease = store.lease().await?;
+    if lease.holder == who.process && !lease.released {
+        // claimed before, and the answer was lost
+        return Ok(Some(lease.generation));
+    }
+    let ttl = if lease.instance_id == who.instance_id { who.ttl.min(SAME_NAME_TTL) } else { who.ttl };
+    match silence.look(&lease, Instant::now(), ttl) {
+        Verdict::Wait => Ok(None),
+        Verdict::Claim => store.claim(&lease, &who.instance_id, &who.process).await,
+    }
+}
+
+/// The lease, renewed until dropped or [`release`](Self::release)d.
+#[derive(Debug)]
+pub struct Held {
+    store: Arc<Store>,
+    pub generation: u64,
+    standing: watch::Receiver<Standing>,
+    renewal: JoinHandle<()>,
+}
+
+impl Held {
+    /// Begins to renew.
+    #[must_use]
+    pub fn keep(store: Arc<Store>, generation: u64, ttl: Duration) -> Self {
+        let (tell, standing) = watch::channel(Standing::Held);
+        let renewal = tokio::spawn(renew(Arc::clone(&store), generation, ttl, tell));
+        Self { store, generation, standing, renewal }
+    }
+
+    /// Follows whether it is still held.
+    #[must_use]
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Gives the lease back, so that the next one need not wait.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the next one then waits for the time to live.
+    pub async fn release(self) -> Result<(), StoreError> {
+        self.renewal.abort();
+        self.store.release(self.generation).await
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+async fn renew(store: Arc<Store>, generation: u64, ttl: Duration, tell: watch::Sender<Standing>) {
+    let mut renewed = Instant::now();
+    loop {
+        sleep(RENEW_EVERY).await;
+        let asked = Instant::now();
+        match store.renew(generation).await {
+            Ok(()) => {
+                renewed = asked;
+                tell.send_replace(Standing::Held);
+            }
+            Err(StoreError::Fenced) => {
+                tell.send_replace(Standing::Fenced);
+                return;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the lease could not be renewed");
+                if renewed.elapsed() >= ttl {
+                    tell.send_replace(Standing::Unsure);
+                }
+            }
+        }
+    }
+}

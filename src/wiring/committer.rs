@@ -1,0 +1,253 @@
+//! The committer: makes an epoch durable, whole or not at all, however often it takes (I4, I5).
+//!
+//! What is transient is tried again for as long as it lasts. After any error it is not known whether the epoch was
+//! committed: the manifest is read until it tells ([`outcome`]).
+
+use super::details::{Details, LEDGER_LANE};
+use crate::{
+    published::Published,
+    sources::{kafka::wall_ms, stop::Stop},
+    store::{Blob, Commit, Manifest, Store, StoreError},
+};
+use dataflows::{
+    graph::{EpochOutput, Lane},
+    state::Pace,
+    time::StreamTime,
+};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::runtime::Handle;
+
+/// Pauses between tries double up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// A cycle of the sweep goes with at least so many bytes of changes.
+const LEAST_CYCLE_BYTES: u64 = 4 << 20;
+/// What a row costs beside its bytes.
+const ROW_BYTES: u64 = 128;
+/// Garbage that is deleted in one transaction, about.
+const COLLECT_BYTES: u64 = 16 << 20;
+
+/// Why an epoch was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    #[error("another instance has taken over")]
+    Fenced,
+    #[error("the pipeline was stopped")]
+    Stopped,
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// What became of a commit whose answer was an error, by the manifest read after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Committed,
+    /// Nothing has happened: it may be tried again.
+    NotYet,
+    /// Another instance writes.
+    Fenced,
+}
+
+/// See [`Outcome`].
+#[must_use]
+pub const fn outcome(found: &Manifest, generation: u64, previous: u64, epoch: u64) -> Outcome {
+    if found.generation != generation {
+        return Outcome::Fenced;
+    }
+    if found.epoch == epoch {
+        Outcome::Committed
+    } else if found.epoch == previous {
+        Outcome::NotYet
+    } else {
+        Outcome::Fenced
+    }
+}
+
+/// Who may write, and from where on.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    pub store: Arc<Store>,
+    pub runtime: Handle,
+    pub generation: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Committer {
+    writer: Writer,
+    published: Arc<Published>,
+    stop: Arc<Stop>,
+    previous: u64,
+    pub details: Details,
+    horizon: u64,
+    /// Below this all is deleted.
+    collected: u64,
+    sweep: SweepState,
+}
+
+/// How the sweep goes.
+#[derive(Debug)]
+struct SweepState {
+    pace: Pace,
+    /// When the cycle under way began, and what it has written so far.
+    cycle: Option<(u64, u64)>,
+    /// What a whole cycle writes, as far as known.
+    live_bytes: u64,
+}
+
+impl Committer {
+    /// Goes on after the manifest.
+    #[must_use]
+    pub fn new(
+        writer: Writer,
+        manifest: &Manifest,
+        details: Details,
+        pace: Pace,
+        published: Arc<Published>,
+        stop: Arc<Stop>,
+    ) -> Self {
+        let (previous, horizon) = (manifest.epoch, manifest.horizon);
+        let sweep = SweepState { pace, cycle: None, live_bytes: 0 };
+        Self { writer, published, stop, previous, details, horizon, collected: 0, sweep }
+    }
+
+    /// Commits an epoch.
+    ///
+    /// # Errors
+    /// [`CommitError`]
+    pub fn commit(
+        &mut self,
+        output: &EpochOutput,
+        lanes: Vec<Lane>,
+        ledger: Option<Lane>,
+    ) -> Result<(), CommitError> {
+        let epoch = output.end.epoch.0;
+        let (delta, swept) = amounts(lanes.iter().chain(&ledger));
+        let horizon = self.sweep.horizon(epoch, output, swept).unwrap_or(self.horizon);
+        let blob = |lane: u32, bytes: Vec<u8>| Blob { epoch, lane, bytes };
+        let workers =
+            lanes.into_iter().map(|lane| blob(u32::try_from(lane.worker).unwrap_or(LEDGER_LANE), lane.bytes));
+        let blobs: Vec<Blob> = workers.chain(ledger.map(|lane| blob(LEDGER_LANE, lane.bytes))).collect();
+        self.details.progress(&output.end.partitions, &output.maxima);
+        let manifest = Manifest {
+            epoch,
+            generation: self.writer.generation,
+            stream_time_ms: (output.stream_time != StreamTime::UNKNOWN).then_some(output.stream_time.0),
+            horizon,
+            details: self.details.to_json(),
+            committed_at_ms: wall_ms(),
+        };
+        self.until_committed(&Commit { previous: self.previous, manifest: &manifest, blobs: &blobs })?;
+        (self.previous, self.horizon) = (epoch, horizon);
+        self.published.own.checkpoint_bytes.fetch_add(delta + swept, Relaxed);
+        self.sweep.go_on(delta);
+        Ok(())
+    }
+
+    fn until_committed(&self, commit: &Commit<'_>) -> Result<(), CommitError> {
+        let mut pause = FIRST_PAUSE;
+        let mut in_trouble = false;
+        loop {
+            match self.once(commit) {
+                Ok(Outcome::Committed) => {
+                    if in_trouble {
+                        tracing::info!("the state's database does its work again");
+                    }
+                    self.published.check("database", Ok(()));
+                    return Ok(());
+                }
+                Ok(Outcome::Fenced) | Err(StoreError::Fenced) => return Err(CommitError::Fenced),
+                Ok(Outcome::NotYet) => {}
+                Err(error) => {
+                    if !in_trouble {
+                        tracing::warn!(%error, "an epoch cannot be committed; keeps trying");
+                    }
+                    self.published.check("database", Err(error.to_string()));
+                    // what cannot succeed as things are may succeed once somebody has mended it
+                    if matches!(error, StoreError::Damaged(_)) {
+                        return Err(CommitError::Store(error));
+                    }
+                }
+            }
+            in_trouble = true;
+            if self.stop.pause(pause) {
+                return Err(CommitError::Stopped);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One try, and a look at what became of it.
+    fn once(&self, commit: &Commit<'_>) -> Result<Outcome, StoreError> {
+        let runtime = &self.writer.runtime;
+        let Err(error) = runtime.block_on(self.writer.store.commit(commit)) else { return Ok(Outcome::Committed) };
+        let found = runtime.block_on(self.writer.store.manifest())?;
+        match outcome(&found, self.writer.generation, commit.previous, commit.manifest.epoch) {
+            Outcome::NotYet => Err(error),
+            known => Ok(known),
+        }
+    }
+
+    /// Deletes some of what no restore needs; an error only means that it is done later.
+    pub fn collect(&mut self) {
+        if self.collected >= self.horizon {
+            return;
+        }
+        let deleted = self.writer.runtime.block_on(self.writer.store.collect(self.horizon, COLLECT_BYTES));
+        match deleted {
+            Ok(0) => self.collected = self.horizon,
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "garbage is left for later"),
+        }
+    }
+}
+
+/// Bytes that tell something new, and bytes that the sweep wrote.
+fn amounts<'a>(lanes: impl Iterator<Item = &'a Lane>) -> (u64, u64) {
+    lanes.fold((0, 0), |(delta, swept), lane| {
+        let new = lane.bytes.len().saturating_sub(lane.swept) as u64;
+        (delta + new + ROW_BYTES, swept + lane.swept as u64)
+    })
+}
+
+impl SweepState {
+    /// Where the log may begin once this epoch is committed, if that changes with it.
+    fn horizon(&mut self, epoch: u64, output: &EpochOutput, swept: u64) -> Option<u64> {
+        if output.sweep.begins() {
+            self.cycle = Some((epoch, 0));
+        }
+        let (begun, bytes) = self.cycle.as_mut()?;
+        *bytes += swept;
+        let (begun, bytes) = (*begun, *bytes);
+        if !output.sweep.ends() {
+            return None;
+        }
+        self.live_bytes = bytes;
+        self.cycle = None;
+        Some(begun)
+    }
+
+    /// The sweep keeps step with what is written: the log stays a few times as long as what is live.
+    fn go_on(&self, delta: u64) {
+        let cycle = self.live_bytes.max(LEAST_CYCLE_BYTES);
+        self.pace.grant(delta as f64 / cycle as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_tells_what_became_of_a_commit() {
+        let found = |generation, epoch| Manifest { generation, epoch, ..Manifest::default() };
+        assert_eq!(outcome(&found(2, 9), 2, 8, 9), Outcome::Committed);
+        assert_eq!(outcome(&found(2, 8), 2, 8, 9), Outcome::NotYet);
+        assert_eq!(outcome(&found(3, 8), 2, 8, 9), Outcome::Fenced);
+        assert_eq!(outcome(&found(3, 9), 2, 8, 9), Outcome::Fenced, "committed, but it may not be shown any more");
+        assert_eq!(outcome(&found(2, 7), 2, 8, 9), Outcome::Fenced, "nobody of this generation writes but this one");
+    }
+}

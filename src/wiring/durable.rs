@@ -1,0 +1,221 @@
+//! From a URL to state that may be written and gone on from: open, lease, manifest, blobs.
+
+use super::{
+    RunError,
+    committer::Writer,
+    details::{Details, LEDGER_LANE, stream_time},
+};
+use crate::{
+    config::Config,
+    lease::{self, Claimant, Held, Waiting},
+    published::Published,
+    store::{Manifest, StateUrl, Store, StoreError},
+};
+use dataflows::{
+    graph::{Restore, Running, StartError},
+    ledger::Ledger,
+    names::Names,
+    settings::Settings,
+    state::Pace,
+    time::Epoch,
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::runtime::Handle;
+
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+impl From<StoreError> for RunError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced => Self::Fenced,
+            StoreError::Damaged(_) => Self::Refused(error.into()),
+            StoreError::Transient { .. } | StoreError::Definite { .. } => Self::Runtime(error.into()),
+        }
+    }
+}
+
+/// State that this process may write.
+#[derive(Debug)]
+pub struct Durable {
+    pub held: Held,
+    pub writer: Writer,
+    pub manifest: Manifest,
+    pub details: Details,
+}
+
+impl Durable {
+    /// Opens the state and waits for the lease; what is transient is waited out, and said in `published`.
+    pub async fn acquire(
+        url: &StateUrl,
+        config: &Config,
+        topic: &str,
+        published: &Published,
+    ) -> Result<Self, RunError> {
+        let store = Arc::new(open(url, published).await?);
+        published.check("database", Ok(()));
+        let who = claimant(config);
+        let ha = config.ha;
+        let mut standby = false;
+        let generation = lease::acquire(&store, &who, |waiting| match waiting {
+            Waiting::Standby { holder } => {
+                if !std::mem::replace(&mut standby, true) {
+                    tracing::info!(holder, "stands by: another instance writes this state");
+                }
+                published.check("database", Ok(()));
+                let told = format!("standby: {holder} holds the lease");
+                published.check("lease", if ha { Ok(()) } else { Err(told) });
+            }
+            Waiting::Unanswered(reason) => published.check("database", Err(reason.clone())),
+        });
+        let generation = generation.await?;
+        published.check("lease", Ok(()));
+        let held = Held::keep(Arc::clone(&store), generation, config.lease_ttl);
+        let manifest = retried(published, || store.manifest()).await?;
+        let details = Details::read(&manifest, topic, &config.dataflow)?;
+        let writer = Writer { store, runtime: Handle::current(), generation };
+        Ok(Self { held, writer, manifest, details })
+    }
+
+    /// Starts the graph and the ledger where the state ends. Blocks; not for an async thread.
+    pub fn resume(
+        &self,
+        config: dataflows::graph::Config,
+        settings: &Settings,
+    ) -> Result<(Running, Ledger), RunError> {
+        let ledger = Arc::new(Mutex::new(Ledger::new(settings, config.names.clone())));
+        let now = stream_time(&self.manifest);
+        let blobs = WorkersBlobs::new(&self.writer, &self.manifest, Arc::clone(&ledger));
+        let restore = Restore { stream_time: now, maxima: self.details.maxima(), blobs: Box::new(blobs) };
+        let running = dataflows::graph::resume(config, restore)?;
+        let ledger = Arc::into_inner(ledger).ok_or_else(|| anyhow::anyhow!("the state is still being read"))?;
+        let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if self.manifest.epoch > 0 {
+            ledger.loaded(Epoch(self.manifest.epoch), now);
+        }
+        Ok((running, ledger))
+    }
+}
+
+/// The table of names and the pace that a graph over durable state is started with.
+#[must_use]
+pub fn graph_config(
+    settings: &Arc<Settings>,
+    workers: usize,
+    clock: dataflows::sequencer::Clock,
+    names: &Names,
+    first_epoch: Epoch,
+    pace: &Pace,
+) -> dataflows::graph::Config {
+    let (settings, names, sweep) = (Arc::clone(settings), names.clone(), Some(pace.clone()));
+    dataflows::graph::Config { settings, workers, clock, names, first_epoch, sweep }
+}
+
+impl From<StartError> for RunError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Threads(_) => Self::Runtime(error.into()),
+            StartError::Unusable(_) => Self::Refused(error.into()),
+            StartError::Source(source) => match source.downcast::<StoreError>() {
+                Ok(error) => (*error).into(),
+                Err(other) => Self::Refused(anyhow::anyhow!("{other}")),
+            },
+        }
+    }
+}
+
+fn claimant(config: &Config) -> Claimant {
+    let process = format!("{:032x}", rand::random::<u128>());
+    Claimant { instance_id: config.instance_id.clone(), process, ttl: config.lease_ttl }
+}
+
+async fn open(url: &StateUrl, published: &Published) -> Result<Store, StoreError> {
+    retried(published, || Store::open(url)).await
+}
+
+/// Until it is not a transient error any more.
+async fn retried<T, F: Future<Output = Result<T, StoreError>>>(
+    published: &Published,
+    work: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let mut said = false;
+    loop {
+        match work().await {
+            Err(StoreError::Transient { reason }) => {
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(reason, "the state's database does not answer; keeps trying");
+                }
+                published.check("database", Err(reason));
+                tokio::time::sleep(RETRY_EVERY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// The workers' blobs; the ledger's are taken out on the way.
+struct WorkersBlobs {
+    writer: Writer,
+    /// From which epoch on the rest is asked for, and up to which.
+    from: u64,
+    to: u64,
+    waiting: std::collections::VecDeque<crate::store::Blob>,
+    ledger: Arc<Mutex<Ledger>>,
+    done: bool,
+}
+
+/// Blobs are read in pieces of this many bytes or so.
+const PIECE_BYTES: usize = 32 << 20;
+
+impl WorkersBlobs {
+    fn new(writer: &Writer, manifest: &Manifest, ledger: Arc<Mutex<Ledger>>) -> Self {
+        let (from, to) = (manifest.horizon, manifest.epoch);
+        Self { writer: writer.clone(), from, to, waiting: std::collections::VecDeque::new(), ledger, done: to == 0 }
+    }
+
+    /// Whole epochs, so that the next piece begins with the next one.
+    fn read_piece(&mut self) -> Result<(), StoreError> {
+        let Self { writer, from, to, waiting, done, .. } = self;
+        writer.runtime.block_on(async {
+            let mut blobs = writer.store.blobs(*from, *to);
+            let mut bytes = 0;
+            while let Some(blob) = blobs.next().await? {
+                if bytes > PIECE_BYTES
+                    && waiting.back().is_some_and(|last: &crate::store::Blob| last.epoch != blob.epoch)
+                {
+                    *from = blob.epoch;
+                    return Ok(());
+                }
+                bytes += blob.bytes.len();
+                waiting.push_back(blob);
+            }
+            *done = true;
+            Ok(())
+        })
+    }
+
+    fn step(&mut self) -> Result<Option<Vec<u8>>, dataflows::graph::SourceError> {
+        loop {
+            while let Some(blob) = self.waiting.pop_front() {
+                if blob.lane != LEDGER_LANE {
+                    return Ok(Some(blob.bytes));
+                }
+                self.ledger.lock().unwrap_or_else(PoisonError::into_inner).load(&blob.bytes)?;
+            }
+            if self.done {
+                return Ok(None);
+            }
+            self.read_piece()?;
+        }
+    }
+}
+
+impl Iterator for WorkersBlobs {
+    type Item = Result<Vec<u8>, dataflows::graph::SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step().transpose()
+    }
+}
