@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_manifest_tells_what_became_of_a_commit() {
-        let found = |generation, epoch| Manifest { generation, epoch, ..Manifest::default() };
+        let found = |generation, epoch| Manifest { epoch, generation, ..Manifest::default() };
         assert_eq!(outcome(&found(2, 9), 2, 8, 9), Outcome::Committed);
         assert_eq!(outcome(&found(2, 8), 2, 8, 9), Outcome::NotYet);
         assert_eq!(outcome(&found(3, 8), 2, 8, 9), Outcome::Fenced);
