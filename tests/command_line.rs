@@ -131,7 +131,9 @@ fn a_made_up_fleet_is_what_check_and_replay_take() {
 #[test]
 fn a_secret_that_librdkafka_refuses_is_not_shown() {
     let mut command = flow(&["run", "--listen", "127.0.0.1:0", "--set", "kafka.no.such.password=hunter2"]);
-    let output = command.output().unwrap();
+    // its state lies where it runs
+    let directory = tempfile::tempdir().unwrap();
+    let output = command.current_dir(&directory).output().unwrap();
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("no.such.password") && error.contains("***"), "{error}");
