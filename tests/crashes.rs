@@ -87,6 +87,8 @@ fn is_counter(name: &str) -> bool {
 #[derive(Default)]
 struct Scraper {
     counters: Series,
+    /// Own health, for a failure's message.
+    own: Series,
     epoch: f64,
     scrapes: usize,
 }
@@ -104,6 +106,8 @@ impl Scraper {
         let epoch = seen["gocdnext_flow_committed_epoch"];
         assert!(epoch >= self.epoch, "the epoch went back");
         self.epoch = epoch;
+        self.own =
+            seen.iter().filter(|(name, _)| !of_dataflow(name)).map(|(name, value)| (name.clone(), *value)).collect();
         self.counters = seen.into_iter().filter(|(name, _)| is_counter(name)).collect();
         Some(epoch)
     }
@@ -188,7 +192,12 @@ fn counters_never_step_back_over_kill_9_and_end_where_the_whole_log_ends() {
             wrong.map(|(name, value)| format!("{name}: {:?}, not {value}", found.get(name))).collect();
         if differs != wrong.join("\n") {
             differs = wrong.join("\n");
-            eprintln!("still different: {}", wrong.iter().take(5).cloned().collect::<Vec<_>>().join("; "));
+            let own = |name: &str| scraper.own.get(name).copied();
+            let (time, late) = (own("gocdnext_flow_stream_time_seconds"), own("gocdnext_flow_late_total"));
+            eprintln!(
+                "stream time {time:?}, late {late:?}, still different: {}",
+                wrong.iter().take(5).cloned().collect::<Vec<_>>().join("; ")
+            );
         }
         (wrong.is_empty() && found.len() == reference.len()).then_some(())
     });

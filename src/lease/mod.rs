@@ -13,7 +13,7 @@ use std::{
 };
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// A process that was killed comes back under the same name: nobody else would be waiting for it.
 const SAME_NAME_TTL: Duration = Duration::from_secs(3);

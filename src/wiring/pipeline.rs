@@ -31,6 +31,9 @@ use tokio::sync::mpsc;
 /// How long the parts are given to end; a client that waits for an absent broker is left behind.
 const END_WITHIN: Duration = Duration::from_secs(3);
 
+/// The part that commits and shows.
+const PUBLISHER: &str = "publisher";
+
 /// Why a part ended.
 #[derive(Debug, thiserror::Error)]
 enum Fault {
@@ -102,7 +105,7 @@ impl Pipeline {
         let kafka::Source { reader, watcher } = source;
         spawn("watcher", &tell, move || Ok(watcher.run()?))?;
         spawn("reader", &tell, move || Ok(reader.run()?))?;
-        spawn("publisher", &tell, move || Ok(last.run(&outputs)?))?;
+        spawn(PUBLISHER, &tell, move || Ok(last.run(&outputs)?))?;
         spawn("workers", &tell, move || workers.join().map_err(Fault::Other))?;
         Ok(Self { shared, ended })
     }
@@ -117,6 +120,20 @@ impl Pipeline {
             Some((_, fault)) => fault.into(),
             None => RunError::Runtime(anyhow::anyhow!("the pipeline has ended by itself")),
         }
+    }
+
+    /// Asks all parts to end, and waits until nothing is committed or shown any more.
+    pub async fn stop_writing(&mut self) {
+        self.shared.stop.stop();
+        let written = async {
+            while let Some((part, _)) = self.ended.recv().await {
+                if part == PUBLISHER {
+                    return;
+                }
+            }
+        };
+        // a commit that hangs for longer is refused by the next holder's generation
+        let _ = tokio::time::timeout(END_WITHIN, written).await;
     }
 
     /// Ends all parts.

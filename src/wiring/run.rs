@@ -93,9 +93,10 @@ async fn live(
             let _ = sidecar.await;
         }
     };
-    tokio::join!(parts.stop(), served);
-    // only now may another show its series (I7)
+    tokio::join!(parts.stop_writing(), served);
+    // only now may another show its series (I7); clients that wait for a broker need not be waited for
     parts.release().await;
+    parts.stop().await;
     outcome.map(drop)
 }
 
@@ -143,15 +144,23 @@ impl Parts {
         Ok(())
     }
 
-    async fn stop(&mut self) {
-        if let Some(pipeline) = self.pipeline.take() {
+    async fn stop_writing(&mut self) {
+        if let Some(pipeline) = &mut self.pipeline {
+            pipeline.stop_writing().await;
+        }
+    }
+
+    async fn stop(self) {
+        if let Some(pipeline) = self.pipeline {
             pipeline.stop().await;
         }
     }
 
     /// A lease that is not given back costs the next one its time to live.
-    async fn release(self) {
-        let Some(held) = self.held.filter(|held| *held.standing().borrow() != Standing::Fenced) else { return };
+    async fn release(&mut self) {
+        let Some(held) = self.held.take().filter(|held| *held.standing().borrow() != Standing::Fenced) else {
+            return;
+        };
         if let Err(error) = held.release().await {
             tracing::warn!(%error, "the lease could not be given back");
         }
