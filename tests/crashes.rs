@@ -61,10 +61,14 @@ impl Life {
         stream.read_to_end(&mut answer).ok()?;
         Some(series(&String::from_utf8_lossy(&answer)))
     }
+}
 
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+/// SIGKILL, also where the test has failed.
+impl Drop for Life {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -127,7 +131,7 @@ fn live_and_die(life: Life, scraper: &mut Scraper, numbers: &mut ChaCha8Rng) {
     while Instant::now() < until {
         scraper.look(&life);
     }
-    life.kill();
+    drop(life);
 }
 
 /// The log as lines, and the series that all of it gives.
@@ -201,7 +205,7 @@ fn counters_never_step_back_over_kill_9_and_end_where_the_whole_log_ends() {
         }
         (wrong.is_empty() && found.len() == reference.len()).then_some(())
     });
-    life.kill();
+    drop(life);
     println!(
         "{KILLS} kills, {} scrapes with series, {} series equal to the replay's",
         scraper.scrapes,

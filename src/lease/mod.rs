@@ -1,4 +1,4 @@
-//! One writer: who may write the state is said by a lease in its database (I7; docs/RELIABILITY.md).
+//! One writer: who may write the state is said by a lease in its database (I7; docs/ARCHITECTURE.md, "State").
 //!
 //! A holder lives while its beat moves. No two clocks are compared: a newcomer measures by its own clock for how long it
 //! has seen no beat, and only while its looks succeed, so that an outage of the database hands nothing over.
