@@ -71,10 +71,17 @@ impl Sequencer {
         self.now
     }
 
+    /// Whether a partition that was read is absent, as after a restart before the broker's first answer: nothing is
+    /// known then of how far it is behind.
+    fn unlisted(&self, end: &EpochEnd) -> bool {
+        let listed = |partition: &Partition| end.partitions.iter().any(|p| p.partition == *partition);
+        !self.maxima.0.keys().all(listed)
+    }
+
     /// Where stream time would be if it could go back; `None`: it holds.
     fn candidate(&self, end: &EpochEnd) -> Option<Millis> {
         let is = |state| move |p: &&crate::feed::PartitionProgress| p.state == state;
-        if end.partitions.iter().any(|p| p.state == CatchUp::Unconfirmed) {
+        if self.unlisted(end) || end.partitions.iter().any(|p| p.state == CatchUp::Unconfirmed) {
             return None;
         }
         let mut behind = end.partitions.iter().filter(is(CatchUp::Behind)).peekable();
@@ -127,6 +134,16 @@ mod tests {
         assert_eq!(sequencer.close(&end(&[Behind], None), &read(&[(0, 40)])), StreamTime(90));
         assert_eq!(sequencer.close(&end(&[Unconfirmed], Some(200)), &read(&[(0, 200)])), StreamTime(90));
         assert_eq!(sequencer.close(&end(&[CaughtUp], None), &read(&[])), StreamTime(90), "no wall reading: holds");
+    }
+
+    #[test]
+    fn after_a_restart_it_holds_until_every_partition_is_listed() {
+        for clock in [Clock::Log, Clock::Wall] {
+            let mut sequencer = Sequencer::resumed(clock, read(&[(0, 50), (1, 400)]), StreamTime(50));
+            assert_eq!(sequencer.close(&end(&[], Some(900)), &read(&[])), StreamTime(50));
+            assert_eq!(sequencer.close(&end(&[CaughtUp], Some(900)), &read(&[])), StreamTime(50));
+            assert_eq!(sequencer.close(&end(&[Behind, CaughtUp], Some(900)), &read(&[(0, 60)])), StreamTime(60));
+        }
     }
 
     #[test]
