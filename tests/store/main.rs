@@ -2,5 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
-mod commits;
+#[path = "../postgres/mod.rs"]
+mod postgres;
 mod support;
+
+mod commits;
+mod damage;
+mod faults;
+mod growth;
+mod leases;
+mod opening;
+mod trouble_postgres;
+mod trouble_sqlite;

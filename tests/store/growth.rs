@@ -1,0 +1,66 @@
+//! What is collected makes room: the state on disk stays bounded however long it is written to.
+
+use crate::support::{Place, all, blob, bytes, on_both};
+use gocdnext_flow::store::{Commit, Manifest};
+use std::time::{Duration, Instant};
+
+on_both!(collected_room_is_used_again, only_what_lies_below_the_horizon_is_collected, collecting_goes_in_small_steps);
+
+async fn collected_room_is_used_again(place: Place) {
+    let (store, generation) = place.held().await;
+    let mut largest = 0;
+    let size: usize = 1 << 20;
+    for epoch in 1..=120_u64 {
+        let horizon = epoch.saturating_sub(5);
+        let manifest = Manifest { epoch, generation, horizon, ..Manifest::default() };
+        let blobs = [blob(epoch, 0, bytes(size)), blob(epoch, 1, bytes(100))];
+        store.commit(&Commit { previous: epoch - 1, manifest: &manifest, blobs: &blobs }).await.unwrap();
+        while store.collect(horizon, 4 << 20).await.unwrap() > 0 {}
+        if !place.is_sqlite() && epoch % 40 == 0 {
+            vacuumed(&place, epoch / 40).await;
+        }
+        largest = largest.max(store.sizes().await.unwrap().disk_bytes);
+    }
+    let sizes = store.sizes().await.unwrap();
+    assert_eq!((sizes.blobs, sizes.oldest_epoch), (12, Some(115)));
+    assert!(largest < 80 << 20, "{} MiB of 120 that were written", largest >> 20);
+}
+
+/// Waits until the server has cleared up by itself, which it does a minute after the threshold by default.
+async fn vacuumed(place: &Place, times: u64) {
+    let select = "SELECT autovacuum_count FROM pg_stat_all_tables WHERE relid = \
+                  (SELECT reltoastrelid FROM pg_class WHERE relname = 'gocdnext_flow_blob')";
+    let begun = Instant::now();
+    while place.number(select).await < i64::try_from(times).unwrap() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no vacuum");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn only_what_lies_below_the_horizon_is_collected(place: Place) {
+    let (store, generation) = place.held().await;
+    for epoch in 1..=6_u64 {
+        let manifest = Manifest { epoch, generation, horizon: 3.min(epoch), ..Manifest::default() };
+        let blobs = [blob(epoch, 0, bytes(10)), blob(epoch, 65_535, bytes(10))];
+        store.commit(&Commit { previous: epoch - 1, manifest: &manifest, blobs: &blobs }).await.unwrap();
+    }
+    assert_eq!(store.collect(2, u64::MAX).await, Ok(2), "epoch 1");
+    assert_eq!(store.collect(2, u64::MAX).await, Ok(0));
+    assert_eq!(store.collect(100, u64::MAX).await, Ok(2), "epoch 2, not what the manifest needs");
+    assert_eq!(store.collect(100, u64::MAX).await, Ok(0));
+    let left: Vec<_> = all(&store, 0, 100).await.unwrap().iter().map(|blob| blob.epoch).collect();
+    assert_eq!(left, [3, 3, 4, 4, 5, 5, 6, 6]);
+}
+
+async fn collecting_goes_in_small_steps(place: Place) {
+    let (store, generation) = place.held().await;
+    let blobs: Vec<_> = (0..10).map(|lane| blob(1, lane, bytes(1_000))).collect();
+    let manifest = Manifest { epoch: 1, generation, horizon: 1, ..Manifest::default() };
+    store.commit(&Commit { previous: 0, manifest: &manifest, blobs: &blobs }).await.unwrap();
+    let manifest = Manifest { epoch: 2, generation, horizon: 2, ..Manifest::default() };
+    store.commit(&Commit { previous: 1, manifest: &manifest, blobs: &[] }).await.unwrap();
+    assert_eq!(store.collect(2, 3_500).await, Ok(3));
+    assert_eq!(store.collect(2, 1).await, Ok(1), "a chunk that is larger than a step goes, too");
+    assert_eq!(store.collect(2, u64::MAX).await, Ok(6));
+    assert_eq!(store.collect(2, u64::MAX).await, Ok(0));
+}

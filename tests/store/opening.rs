@@ -1,0 +1,58 @@
+//! Opening: by many at once, beside others' tables, and never a state that a newer program has made.
+
+use crate::support::{Place, claim, commit, definite, on_both};
+use gocdnext_flow::store::Store;
+
+on_both!(
+    many_open_an_empty_place_at_once,
+    what_is_there_is_left_alone,
+    a_newer_schema_is_refused,
+    a_schema_with_a_gap_is_made_whole_or_refused,
+);
+
+async fn many_open_an_empty_place_at_once(place: Place) {
+    let opened: Vec<_> = (0..8)
+        .map(|_| {
+            let url = place.url.clone();
+            tokio::spawn(async move { Store::open(&url).await })
+        })
+        .collect();
+    for opened in opened {
+        let store = opened.await.unwrap().unwrap();
+        assert_eq!(store.manifest().await.unwrap().epoch, 0);
+        assert_eq!(store.lease().await.unwrap().generation, 0);
+    }
+    assert_eq!(place.number("SELECT CAST(COUNT(*) AS BIGINT) FROM gocdnext_flow_manifest").await, 1);
+}
+
+async fn what_is_there_is_left_alone(place: Place) {
+    place.sql("CREATE TABLE manifest (id BIGINT); INSERT INTO manifest VALUES (7)").await;
+    let store = place.open().await;
+    let generation = claim(&store).await;
+    commit(&store, generation, 0, 3, &[]).await.unwrap();
+    assert_eq!(place.open().await.manifest().await.unwrap().epoch, 3);
+    assert_eq!(place.number("SELECT id FROM manifest").await, 7);
+}
+
+async fn a_newer_schema_is_refused(place: Place) {
+    drop(place.open().await);
+    place
+        .sql(
+            "INSERT INTO gocdnext_flow_migrations (version, description, success, checksum, execution_time) \
+             SELECT 9001, 'later', success, checksum, 1 FROM gocdnext_flow_migrations WHERE version = 1",
+        )
+        .await;
+    let reason = definite(place.try_open().await);
+    assert!(reason.contains("9001") && reason.contains("newer"), "{reason}");
+}
+
+/// Tables that are there without their mark: nothing is overwritten.
+async fn a_schema_with_a_gap_is_made_whole_or_refused(place: Place) {
+    let store = place.open().await;
+    let generation = claim(&store).await;
+    commit(&store, generation, 0, 3, &[]).await.unwrap();
+    place.sql("DELETE FROM gocdnext_flow_migrations").await;
+    let reason = definite(place.try_open().await);
+    assert!(reason.contains("already exists"), "{reason}");
+    assert_eq!(store.manifest().await.unwrap().epoch, 3);
+}
