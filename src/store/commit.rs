@@ -2,6 +2,7 @@
 
 use super::{
     Blob, MANIFEST, Manifest, Store, StoreError,
+    assembly::checksum,
     connection::{
         Connection,
         Value::{Bytes, Maybe, Number, Text},
@@ -29,7 +30,7 @@ impl Store {
     pub async fn manifest(&self) -> Result<Manifest, StoreError> {
         self.probe.at(Step::BeforeManifest).await?;
         let mut lent = self.reads.lend().await?;
-        let manifest = read(&mut lent.connection).await?;
+        let (manifest, _) = read(&mut lent.connection).await?;
         lent.give_back();
         Ok(manifest)
     }
@@ -50,8 +51,10 @@ impl Store {
     async fn write(&self, connection: &mut Connection, commit: &Commit<'_>) -> Result<(), StoreError> {
         connection.begin().await?;
         self.probe.at(Step::Begun).await?;
+        let before = newest_blobs(connection, commit).await?;
+        let rows: usize = commit.blobs.iter().map(|blob| chunks(&blob.bytes).len()).sum();
         for (at, blob) in commit.blobs.iter().enumerate() {
-            self.write_blob(connection, blob, at == 0).await?;
+            self.write_blob(connection, blob, [index(rows), before], at == 0).await?;
         }
         self.probe.at(Step::BlobsWritten).await?;
         if connection.is_sqlite() {
@@ -59,19 +62,29 @@ impl Store {
             let beat = "UPDATE gocdnext_flow_lease SET beat = beat + 1 WHERE id = 1 AND generation = $1";
             connection.execute(beat, &[Number(signed(commit.manifest.generation)?)]).await?;
         }
-        move_manifest(connection, commit).await?;
+        let newest = if commit.blobs.is_empty() { before } else { signed(commit.manifest.epoch)? };
+        move_manifest(connection, commit, newest).await?;
         self.probe.at(Step::ManifestWritten).await
     }
 
-    async fn write_blob(&self, connection: &mut Connection, blob: &Blob, first: bool) -> Result<(), StoreError> {
-        let insert = "INSERT INTO gocdnext_flow_blob (epoch, lane, chunk, chunks, checksum, bytes) \
-                      VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    /// `of_epoch`: the number of its rows, and the epoch with rows before it.
+    async fn write_blob(
+        &self,
+        connection: &mut Connection,
+        blob: &Blob,
+        of_epoch: [i64; 2],
+        first: bool,
+    ) -> Result<(), StoreError> {
+        let insert = "INSERT INTO gocdnext_flow_blob \
+                      (epoch, lane, chunk, chunks, epoch_rows, previous_epoch, checksum, bytes) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
         let chunks = chunks(&blob.bytes);
         let count = index(chunks.len());
-        let (epoch, lane) = (signed(blob.epoch)?, i64::from(blob.lane));
+        let (epoch, lane, [rows, before]) = (signed(blob.epoch)?, i64::from(blob.lane), of_epoch);
         for (at, bytes) in chunks.into_iter().enumerate() {
-            let checksum = i64::from(crc32fast::hash(bytes));
-            let row = [Number(epoch), Number(lane), Number(index(at)), Number(count), Number(checksum), Bytes(bytes)];
+            let numbers = [epoch, lane, index(at), count, rows, before];
+            let [epoch, lane, chunk, chunks, rows, before] = numbers.map(Number);
+            let row = [epoch, lane, chunk, chunks, rows, before, Number(checksum(numbers, bytes)), Bytes(bytes)];
             if connection.execute(insert, &row).await? == 0 {
                 // committed by another, or by an attempt of ours that was given up on
                 return Err(StoreError::Fenced);
@@ -108,10 +121,19 @@ fn checked(commit: &Commit<'_>) -> Result<(), StoreError> {
     }
 }
 
-async fn move_manifest(connection: &mut Connection, commit: &Commit<'_>) -> Result<(), StoreError> {
-    let update = "UPDATE gocdnext_flow_manifest \
-                  SET epoch = $1, stream_time_ms = $2, horizon = $3, details = $4, committed_at_ms = $5 \
-                  WHERE id = 1 AND epoch = $6 AND generation = $7";
+/// The newest epoch with blobs, 0 where there is none; fenced where the manifest is not the expected one. It is looked at
+/// again in the end: another may move it meanwhile.
+async fn newest_blobs(connection: &mut Connection, commit: &Commit<'_>) -> Result<i64, StoreError> {
+    let select = "SELECT blob_epoch FROM gocdnext_flow_manifest WHERE id = 1 AND epoch = $1 AND generation = $2";
+    let values = [Number(signed(commit.previous)?), Number(signed(commit.manifest.generation)?)];
+    let found: Vec<(i64,)> = connection.rows(select, &values).await?;
+    found.first().map(|(epoch,)| *epoch).ok_or(StoreError::Fenced)
+}
+
+async fn move_manifest(connection: &mut Connection, commit: &Commit<'_>, blob_epoch: i64) -> Result<(), StoreError> {
+    let update = "UPDATE gocdnext_flow_manifest SET epoch = $1, stream_time_ms = $2, horizon = $3, details = $4, \
+                  committed_at_ms = $5, blob_epoch = $6, checksum = $7 \
+                  WHERE id = 1 AND epoch = $8 AND generation = $9";
     let manifest = commit.manifest;
     let values = [
         Number(signed(manifest.epoch)?),
@@ -119,24 +141,59 @@ async fn move_manifest(connection: &mut Connection, commit: &Commit<'_>) -> Resu
         Number(signed(manifest.horizon)?),
         Text(&manifest.details),
         Number(manifest.committed_at_ms),
+        Number(blob_epoch),
+        Number(sum(manifest, blob_epoch)?),
         Number(signed(commit.previous)?),
         Number(signed(manifest.generation)?),
     ];
     if connection.execute(update, &values).await? == 0 { Err(StoreError::Fenced) } else { Ok(()) }
 }
 
-pub(super) async fn read(connection: &mut Connection) -> Result<Manifest, StoreError> {
-    type Columns = (i64, i64, Option<i64>, i64, String, i64);
-    let select = "SELECT epoch, generation, stream_time_ms, horizon, details, committed_at_ms \
+/// The checksum of all but the generation, which a claim moves alone.
+fn sum(manifest: &Manifest, blob_epoch: i64) -> Result<i64, StoreError> {
+    let Manifest { epoch, stream_time_ms, horizon, details, committed_at_ms, .. } = manifest;
+    let known = i64::from(stream_time_ms.is_some());
+    let time = stream_time_ms.unwrap_or_default();
+    let numbers = [signed(*epoch)?, known, time, signed(*horizon)?, *committed_at_ms, blob_epoch];
+    Ok(checksum(numbers, details.as_bytes()))
+}
+
+/// With the newest epoch that has blobs.
+pub(super) async fn read(connection: &mut Connection) -> Result<(Manifest, u64), StoreError> {
+    type Columns = (i64, i64, Option<i64>, i64, String, i64, i64, i64);
+    let select = "SELECT epoch, generation, stream_time_ms, horizon, details, committed_at_ms, blob_epoch, checksum \
                   FROM gocdnext_flow_manifest WHERE id = 1";
-    let (epoch, generation, stream_time_ms, horizon, details, committed_at_ms) =
+    let (epoch, generation, stream_time_ms, horizon, details, committed_at_ms, blob_epoch, written) =
         connection.row::<Columns>(MANIFEST, select).await?;
-    Ok(Manifest {
+    let manifest = Manifest {
         epoch: unsigned(MANIFEST, epoch)?,
         generation: unsigned(MANIFEST, generation)?,
         stream_time_ms,
         horizon: unsigned(MANIFEST, horizon)?,
         details,
         committed_at_ms,
-    })
+    };
+    let found = sum(&manifest, blob_epoch)?;
+    if found != written {
+        let reason = format!("its checksum is {found:08x}, and {written:08x} was written");
+        return Err(StoreError::damaged(MANIFEST, reason));
+    }
+    Ok((manifest, unsigned(MANIFEST, blob_epoch)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_row_of_the_manifest_has_its_checksum() {
+        let first = Manifest { details: "{}".to_owned(), ..Manifest::default() };
+        let written = sum(&first, 0).unwrap().to_string();
+        for schema in [
+            include_str!("../../migrations/sqlite/0001_state.sql"),
+            include_str!("../../migrations/postgres/0001_state.sql"),
+        ] {
+            assert!(schema.contains(&written), "{written}");
+        }
+    }
 }

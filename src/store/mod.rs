@@ -8,6 +8,7 @@
 //!   statement;
 //! - the file or the tables stay bounded: what [`Store::collect`] frees is used again.
 
+mod assembly;
 pub mod blobs;
 pub mod commit;
 mod connection;

@@ -9,7 +9,10 @@ use std::{
 
 on_both!(
     a_changed_chunk_is_named,
+    a_change_of_any_column_is_named,
     a_missing_chunk_is_named,
+    a_missing_lane_or_epoch_is_named,
+    a_change_of_the_manifest_is_named,
     a_missing_row_is_named,
     a_number_that_was_never_written_is_named,
 );
@@ -47,6 +50,88 @@ async fn a_changed_chunk_is_named(place: Place) {
     assert!(found.to_string().contains("checksum"), "{found}");
 }
 
+async fn a_change_of_any_column_is_named(place: Place) {
+    let store = three_epochs(&place).await;
+    let whole = all(&store, 1, 3).await.unwrap();
+    // of the first chunk of epoch 2; each is put back
+    for (change, back, told) in [
+        (
+            "UPDATE gocdnext_flow_blob SET epoch = 4 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "UPDATE gocdnext_flow_blob SET epoch = 2 WHERE epoch = 4",
+            "epoch 2, lane 0, chunk 0",
+        ),
+        (
+            "UPDATE gocdnext_flow_blob SET lane = 7 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "UPDATE gocdnext_flow_blob SET lane = 0 WHERE epoch = 2 AND lane = 7",
+            "epoch 2, lane 0, chunk 0",
+        ),
+        (
+            "UPDATE gocdnext_flow_blob SET chunk = 9 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "UPDATE gocdnext_flow_blob SET chunk = 0 WHERE epoch = 2 AND lane = 0 AND chunk = 9",
+            "epoch 2, lane 0, chunk 0",
+        ),
+        (
+            "UPDATE gocdnext_flow_blob SET chunks = 1 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "UPDATE gocdnext_flow_blob SET chunks = 3 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "epoch 2, lane 0, chunk 0: its checksum",
+        ),
+        (
+            "UPDATE gocdnext_flow_blob SET epoch_rows = 3 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "UPDATE gocdnext_flow_blob SET epoch_rows = 4 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "epoch 2, lane 0, chunk 0: its checksum",
+        ),
+        (
+            "UPDATE gocdnext_flow_blob SET previous_epoch = 0 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "UPDATE gocdnext_flow_blob SET previous_epoch = 1 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "epoch 2, lane 0, chunk 0: its checksum",
+        ),
+        (
+            "UPDATE gocdnext_flow_blob SET checksum = checksum + 1 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "UPDATE gocdnext_flow_blob SET checksum = checksum - 1 WHERE epoch = 2 AND lane = 0 AND chunk = 0",
+            "epoch 2, lane 0, chunk 0: its checksum",
+        ),
+    ] {
+        place.sql(change).await;
+        let found = damage(all(&store, 1, 3).await).to_string();
+        assert!(found.contains(told), "{change}: {found}");
+        place.sql(back).await;
+        assert!(all(&store, 1, 3).await.unwrap() == whole, "{back}");
+    }
+}
+
+async fn a_missing_lane_or_epoch_is_named(place: Place) {
+    let store = three_epochs(&place).await;
+    for (sql, told) in [
+        ("DELETE FROM gocdnext_flow_blob WHERE epoch = 3 AND lane = 65535", "epoch 3 has 3 of 4 rows"),
+        ("DELETE FROM gocdnext_flow_blob WHERE epoch = 3", "all rows of epoch 3 are missing"),
+        ("DELETE FROM gocdnext_flow_blob WHERE epoch = 2 AND lane = 0", "epoch 2 has 1 of 4 rows"),
+        ("DELETE FROM gocdnext_flow_blob WHERE epoch = 1", "all rows of epoch 1 are missing"),
+        ("DELETE FROM gocdnext_flow_blob", "all rows of epoch 3 are missing"),
+    ] {
+        place.sql(sql).await;
+        let found = damage(all(&store, 1, 3).await).to_string();
+        assert!(found.contains(told), "{sql}: {found}");
+    }
+}
+
+async fn a_change_of_the_manifest_is_named(place: Place) {
+    let store = three_epochs(&place).await;
+    for sql in [
+        "UPDATE gocdnext_flow_manifest SET epoch = 2",
+        "UPDATE gocdnext_flow_manifest SET epoch = 3, stream_time_ms = 0",
+        "UPDATE gocdnext_flow_manifest SET stream_time_ms = NULL, horizon = 3",
+        "UPDATE gocdnext_flow_manifest SET horizon = 0, details = '{\"of\":4}'",
+        "UPDATE gocdnext_flow_manifest SET details = '{\"of\":3}', committed_at_ms = 1",
+        "UPDATE gocdnext_flow_manifest SET committed_at_ms = 0, blob_epoch = 0",
+    ] {
+        place.sql(sql).await;
+        let found = damage(store.manifest().await);
+        assert!(found.to_string().starts_with("gocdnext_flow_manifest: its checksum"), "{sql}: {found}");
+    }
+    place.sql("UPDATE gocdnext_flow_manifest SET blob_epoch = 3").await;
+    assert_eq!(store.manifest().await.unwrap().epoch, 3);
+}
+
 async fn a_missing_chunk_is_named(place: Place) {
     let store = three_epochs(&place).await;
     let gone = |sql, chunk| (sql, ChunkId { epoch: chunk, lane: 0, chunk: 3 - u32::try_from(chunk).unwrap() });
@@ -76,6 +161,7 @@ async fn a_number_that_was_never_written_is_named(place: Place) {
     let store = three_epochs(&place).await;
     place.sql("UPDATE gocdnext_flow_manifest SET horizon = -1").await;
     assert_eq!(damage(store.manifest().await).table, "gocdnext_flow_manifest");
+    place.sql("UPDATE gocdnext_flow_manifest SET horizon = 0").await;
     place.sql("UPDATE gocdnext_flow_blob SET lane = -1 WHERE epoch = 2 AND lane = 0").await;
     assert_eq!(damage(all(&store, 1, 3).await).table, "gocdnext_flow_blob");
 }

@@ -1,10 +1,15 @@
 //! What is collected makes room: the state on disk stays bounded however long it is written to.
 
-use crate::support::{Place, all, blob, bytes, on_both};
-use gocdnext_flow::store::{Commit, Manifest};
+use crate::support::{Place, all, blob, bytes, commit, on_both};
+use gocdnext_flow::store::{Commit, Manifest, StoreError};
 use std::time::{Duration, Instant};
 
-on_both!(collected_room_is_used_again, only_what_lies_below_the_horizon_is_collected, collecting_goes_in_small_steps);
+on_both!(
+    collected_room_is_used_again,
+    only_what_lies_below_the_horizon_is_collected,
+    collecting_goes_in_small_steps,
+    who_reads_what_another_deletes_is_told,
+);
 
 async fn collected_room_is_used_again(place: Place) {
     let (store, generation) = place.held().await;
@@ -63,4 +68,22 @@ async fn collecting_goes_in_small_steps(place: Place) {
     assert_eq!(store.collect(2, 1).await, Ok(1), "a chunk that is larger than a step goes, too");
     assert_eq!(store.collect(2, u64::MAX).await, Ok(6));
     assert_eq!(store.collect(2, u64::MAX).await, Ok(0));
+}
+
+async fn who_reads_what_another_deletes_is_told(place: Place) {
+    let (store, generation) = place.held().await;
+    for epoch in 1..=3 {
+        commit(&store, generation, epoch - 1, epoch, &[blob(epoch, 0, bytes(9 << 20))]).await.unwrap();
+    }
+    let reader = place.open().await;
+    let mut reading = reader.blobs(0, u64::MAX);
+    assert_eq!(reading.next().await.unwrap().map(|blob| blob.epoch), Some(1));
+    let manifest = Manifest { epoch: 4, generation, horizon: 3, ..Manifest::default() };
+    store.commit(&Commit { previous: 3, manifest: &manifest, blobs: &[] }).await.unwrap();
+    while store.collect(3, u64::MAX).await.unwrap() > 0 {}
+    let mut rest = reading.next().await;
+    while matches!(rest, Ok(Some(_))) {
+        rest = reading.next().await;
+    }
+    assert_eq!(rest, Err(StoreError::Fenced), "no damage, but not whole either");
 }

@@ -141,7 +141,7 @@ async fn a_deadlock_is_tried_again() {
             && let Some(other) = session.lock().unwrap().take()
         {
             tokio::spawn(async move {
-                let insert = "INSERT INTO gocdnext_flow_blob VALUES (1, 0, 0, 1, 0, '')";
+                let insert = "INSERT INTO gocdnext_flow_blob VALUES (1, 0, 0, 1, 1, 0, 0, '')";
                 // it gets its turn when the commit is ended
                 let _ = other.lock().await.execute(insert).await;
             });
