@@ -14,16 +14,20 @@ use rdkafka::{
     ClientConfig, ClientContext,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, OwnedHeaders},
-    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::Duration,
 };
 
 const BACKOFF: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the producer's thread looks for events at a time. rdkafka spins for the last millisecond of it: its own
+/// thread, with a tenth of this, is most of what an idle process does.
+const SERVE_FOR: Duration = Duration::from_secs(1);
 
 /// What became of the letters sent, by their place in the list.
 #[derive(Debug, Default)]
@@ -74,7 +78,8 @@ impl ProducerContext for Courier {
 /// See the module.
 pub struct KafkaLetters {
     settings: ClientConfig,
-    producer: ThreadedProducer<Courier>,
+    /// Made for the first letter: most processes never have one, and a producer has four threads.
+    producer: Option<Arc<BaseProducer<Courier>>>,
     courier: Courier,
     /// Where the letters go.
     topic: String,
@@ -103,13 +108,34 @@ fn letter_settings(config: &Config) -> ClientConfig {
 }
 
 impl KafkaLetters {
-    /// Makes the producer; no broker is asked yet.
+    /// Shows whether librdkafka takes the settings; no broker is asked yet.
     pub fn new(config: &Config, stop: Arc<Stop>) -> Result<Self, SinkError> {
         let (settings, courier) = (letter_settings(config), Courier::default());
-        let topic = config.dead_letter_topic.clone();
-        let producer = settings.create_with_context(courier.clone());
-        let producer = producer.map_err(|e| SinkError { target: topic.clone(), cause: e.to_string() })?;
-        Ok(Self { settings, producer, courier, topic, origin: config.topic.clone(), stop, in_trouble: false })
+        let (topic, origin) = (config.dead_letter_topic.clone(), config.topic.clone());
+        let letters = Self { settings, producer: None, courier, topic, origin, stop, in_trouble: false };
+        letters.create()?;
+        Ok(letters)
+    }
+
+    fn create(&self) -> Result<BaseProducer<Courier>, SinkError> {
+        self.settings.create_with_context(self.courier.clone()).map_err(|error| self.failed(error))
+    }
+
+    /// The producer, with a thread that serves its events for as long as it is here.
+    fn producer(&mut self) -> Result<Arc<BaseProducer<Courier>>, SinkError> {
+        if let Some(producer) = &self.producer {
+            return Ok(Arc::clone(producer));
+        }
+        let producer = Arc::new(self.create()?);
+        let served = Arc::downgrade(&producer);
+        let serve = move || {
+            while let Some(producer) = served.upgrade() {
+                producer.poll(SERVE_FOR);
+            }
+        };
+        thread::Builder::new().name("letters".to_owned()).spawn(serve).map_err(|error| self.failed(error))?;
+        self.producer = Some(Arc::clone(&producer));
+        Ok(producer)
     }
 
     fn failed(&self, cause: impl ToString) -> SinkError {
@@ -117,7 +143,13 @@ impl KafkaLetters {
     }
 
     /// Sends one letter; `false`: there is no room now.
-    fn send(&self, place: usize, letter: &DeadLetter, whole: bool) -> Result<bool, RDKafkaErrorCode> {
+    fn send(
+        &self,
+        producer: &BaseProducer<Courier>,
+        place: usize,
+        letter: &DeadLetter,
+        whole: bool,
+    ) -> Result<bool, RDKafkaErrorCode> {
         let headers = headers(&self.origin, letter, whole);
         let mut record = BaseRecord::<[u8], [u8], usize>::with_opaque_to(&self.topic, place).headers(headers);
         if !letter.key.is_empty() {
@@ -126,7 +158,7 @@ impl KafkaLetters {
         if whole && !letter.value.is_empty() {
             record = record.payload(&letter.value);
         }
-        match self.producer.send(record) {
+        match producer.send(record) {
             Ok(()) => Ok(true),
             Err((error, _)) => match error.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) => Ok(false),
@@ -149,12 +181,8 @@ impl KafkaLetters {
     }
 
     /// An idempotent producer that has met a fatal error is of no use any more.
-    fn renew(&mut self) -> Result<(), SinkError> {
-        if self.producer.client().fatal_error().is_some() {
-            let producer = self.settings.create_with_context(self.courier.clone());
-            self.producer = producer.map_err(|e| self.failed(e))?;
-        }
-        Ok(())
+    fn renew(&mut self) {
+        self.producer.take_if(|producer| producer.client().fatal_error().is_some());
     }
 }
 
@@ -175,9 +203,10 @@ impl Sink for KafkaLetters {
             if self.stop.is_stopped() {
                 return Err(self.failed("the pipeline was stopped"));
             }
+            let producer = self.producer()?;
             let mut answers = Vec::new();
             while let Some(parcel) = waiting.front().copied() {
-                match self.send(parcel.place, &letters[parcel.place], parcel.whole) {
+                match self.send(&producer, parcel.place, &letters[parcel.place], parcel.whole) {
                     Ok(true) => under_way += 1,
                     Ok(false) => break,
                     Err(code) => {
@@ -211,7 +240,10 @@ impl Sink for KafkaLetters {
             }
             if trouble.is_some() {
                 self.note(trouble);
-                self.renew()?;
+                // an answer that is still to come comes from the producer that was given the letter
+                if under_way == 0 {
+                    self.renew();
+                }
                 self.stop.pause(BACKOFF);
             }
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A batch is handed on when its arena has grown to this.
 const ARENA_BYTES: usize = 256 << 10;
 /// Or when its first record has waited this long.
-pub const MAX_WAIT: Duration = Duration::from_millis(10);
+const MAX_WAIT: Duration = Duration::from_millis(10);
 
 /// One record, as the client lends it.
 #[derive(Debug)]

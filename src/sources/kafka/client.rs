@@ -91,6 +91,8 @@ pub fn settings(config: &Config) -> ClientConfig {
     settings.set("bootstrap.servers", &config.brokers);
     settings.set("client.id", "gocdnext-flow");
     settings.set("log.connection.close", "false");
+    // librdkafka tries a broker again after half of this, not after a growing time: at 100, the default, 20 times a second
+    settings.set("reconnect.backoff.ms", "500");
     // an outage must not go on for 10 s after its end
     settings.set("reconnect.backoff.max.ms", "2000");
     for (name, value) in &config.kafka {

@@ -2,7 +2,7 @@
 
 use super::{
     Offsets, Shared, SourceError,
-    arena::{Arena, Lent, MAX_WAIT},
+    arena::{Arena, Lent},
     client::Quiet,
     epoch_at, kafka_partition, partition_number, raw,
     start::{self, Has},
@@ -28,6 +28,9 @@ use std::{
 
 /// Records polled before the clocks are looked at again.
 const BURST: usize = 2_048;
+/// How long a poll waits where nothing comes. A record ends the wait; what the watcher says may be taken up that much
+/// later.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// How often a reader that has no room looks whether it should end.
 const PATIENCE: Duration = Duration::from_millis(50);
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -114,7 +117,7 @@ impl Reader {
     fn poll(&mut self) -> Result<(), SourceError> {
         let now = Instant::now();
         let until_epoch = self.epoch_due.saturating_duration_since(now);
-        let mut wait = self.intake.arena.patience(now).unwrap_or(MAX_WAIT).min(until_epoch);
+        let mut wait = whole_ms(self.intake.arena.patience(now).unwrap_or(IDLE_WAIT).min(until_epoch));
         for _ in 0..BURST {
             match self.consumer.poll(wait) {
                 Some(Ok(message)) => self.intake.take(&message)?,
@@ -227,6 +230,11 @@ impl Reader {
         let said = self.consumer.context().health.take();
         Err(start::lost(&self.topic, said.as_deref().unwrap_or("which ones cannot be asked now")))
     }
+}
+
+/// Rounded up: the client waits for whole milliseconds, and spins for what is left.
+fn whole_ms(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX))
 }
 
 fn fatal(error: &KafkaError) -> SourceError {
