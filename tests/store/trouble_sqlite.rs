@@ -18,8 +18,7 @@ async fn a_file_that_another_writes_to_is_busy_for_a_while() {
     let begun = Instant::now();
     let reason = transient(commit(&store, generation, 0, 1, &[]).await);
     assert!(reason.contains("locked"), "{reason}");
-    let waited = begun.elapsed();
-    assert!(waited > Duration::from_secs(1) && waited < Duration::from_secs(4), "{waited:?}");
+    assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
     transient(store.renew(generation).await);
     assert_eq!(store.manifest().await.unwrap().epoch, 0, "reading is not held up");
     drop(place.open().await);
