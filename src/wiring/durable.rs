@@ -4,6 +4,7 @@ use super::{
     RunError,
     committer::Writer,
     details::{Details, LEDGER_LANE, stream_time},
+    pause,
 };
 use crate::{
     config::Config,
@@ -54,7 +55,7 @@ impl Durable {
         topic: &str,
         published: &Published,
     ) -> Result<Self, RunError> {
-        let store = Arc::new(open(url, published).await?);
+        let store = Arc::new(pause::probed(open(url, published).await?));
         published.check("database", Ok(()));
         let who = claimant(config);
         let ha = config.ha;

@@ -5,6 +5,7 @@ mod committer;
 mod details;
 mod durable;
 mod gate;
+mod pause;
 mod pipeline;
 mod publisher;
 mod replay;
