@@ -28,6 +28,19 @@ pub fn program(arguments: &[&str]) -> Command {
     command
 }
 
+/// A command as a shell's script runs it: `"$0"` is the program, `"$@"` its arguments.
+pub fn wrapped(script: &str, command: &Command) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(command.get_program()).args(command.get_args()).stdin(Stdio::null());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// Which life of the program it is, and whether it is up: from when it listens until it is killed.
 #[derive(Debug, Default)]
 pub struct Uptime(Mutex<Times>);
@@ -114,6 +127,10 @@ impl Running {
         ];
         let said = path("err").display().to_string();
         Ok(Self { child, started, uptime: Arc::clone(uptime), pauses, listeners, said })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Fails if it has ended by itself.

@@ -23,7 +23,8 @@ use std::{
 
 /// `gocdnext_flow_committed_epoch` is on the move within this, after each start.
 pub const MOVES_WITHIN: Duration = Duration::from_secs(10);
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
+const ENDS_WITHIN: Duration = Duration::from_secs(30);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Makes a topic, and one beside it for its dead letters.
 pub fn topic(broker: &Broker, name: &str, partitions: i32) -> Topic {
@@ -116,7 +117,7 @@ impl Stage {
     pub fn wait_for_check(&self, name: &str, fails: bool, within: Duration) -> Result<Option<String>> {
         let begun = Instant::now();
         loop {
-            let (status, text) = http::get(self.address, "/readyz", Duration::from_secs(2))?;
+            let (status, text) = http::get(self.address, "/readyz", ANSWERS_WITHIN)?;
             let answer: serde_json::Value = serde_json::from_str(&text)?;
             let error = answer["checks"][name]["error"].as_str().map(str::to_owned);
             if error.is_some() == fails && (status == 200) != fails {
