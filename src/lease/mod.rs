@@ -1,11 +1,12 @@
 //! One writer: who may write the state is said by a lease in its database (I7; docs/ARCHITECTURE.md, "State").
 //!
 //! A holder lives while its beat moves. No two clocks are compared: a newcomer measures by its own clock for how long it
-//! has seen no beat, and only while its looks succeed, so that an outage of the database hands nothing over.
+//! has seen no beat, and only while its looks succeed, so that an outage of the database hands nothing over. What is decided
+//! is decided by pure functions, by which the model of the commit protocol (`tests/commit_protocol`) decides, too.
 
-mod silence;
+pub mod silence;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Lease, Store, StoreError};
 use silence::{Silence, Verdict};
 use std::{
     sync::Arc,
@@ -68,9 +69,9 @@ pub async fn acquire(store: &Store, who: &Claimant, mut told: impl FnMut(&Waitin
 
 async fn try_once(store: &Store, who: &Claimant, silence: &mut Silence) -> Result<Option<u64>, StoreError> {
     let lease = store.lease().await?;
-    if lease.holder == who.process && !lease.released {
+    if let Some(generation) = held_by(&who.process, &lease) {
         // claimed before, and the answer was lost
-        return Ok(Some(lease.generation));
+        return Ok(Some(generation));
     }
     let ttl = if lease.instance_id == who.instance_id { who.ttl.min(SAME_NAME_TTL) } else { who.ttl };
     match silence.look(&lease, Instant::now(), ttl) {
@@ -79,13 +80,18 @@ async fn try_once(store: &Store, who: &Claimant, silence: &mut Silence) -> Resul
     }
 }
 
+/// The generation that a process holds by a look at the lease: a claim of its may have been granted without its knowing.
+#[must_use]
+pub fn held_by(process: &str, found: &Lease) -> Option<u64> {
+    (found.holder == process && !found.released).then_some(found.generation)
+}
+
 /// The lease, renewed until dropped or [`release`](Self::release)d.
 #[derive(Debug)]
 pub struct Held {
     store: Arc<Store>,
     pub generation: u64,
     standing: watch::Receiver<Standing>,
-    ours_until: watch::Receiver<Instant>,
     renewal: JoinHandle<()>,
 }
 
@@ -94,16 +100,8 @@ impl Held {
     #[must_use]
     pub fn keep(store: Arc<Store>, generation: u64, ttl: Duration) -> Self {
         let (tell, standing) = watch::channel(Standing::Held);
-        let (prolong, ours_until) = watch::channel(Instant::now() + ttl);
-        let renewal = tokio::spawn(renew(Arc::clone(&store), generation, ttl, tell, prolong));
-        Self { store, generation, standing, ours_until, renewal }
-    }
-
-    /// Until when nobody else can have taken over. It is past as soon as this process wakes that was stopped for longer,
-    /// before anything can be asked of the database.
-    #[must_use]
-    pub fn ours_until(&self) -> watch::Receiver<Instant> {
-        self.ours_until.clone()
+        let renewal = tokio::spawn(renew(Arc::clone(&store), generation, ttl, tell));
+        Self { store, generation, standing, renewal }
     }
 
     /// Follows whether it is still held.
@@ -128,19 +126,14 @@ impl Drop for Held {
     }
 }
 
-async fn renew(
-    store: Arc<Store>,
-    generation: u64,
-    ttl: Duration,
-    tell: watch::Sender<Standing>,
-    prolong: watch::Sender<Instant>,
-) {
+async fn renew(store: Arc<Store>, generation: u64, ttl: Duration, tell: watch::Sender<Standing>) {
+    let mut renewed = Instant::now();
     loop {
         sleep(RENEW_EVERY).await;
         let asked = Instant::now();
         match store.renew(generation).await {
             Ok(()) => {
-                prolong.send_replace(asked + ttl);
+                renewed = asked;
                 tell.send_replace(Standing::Held);
             }
             Err(StoreError::Fenced) => {
@@ -149,7 +142,7 @@ async fn renew(
             }
             Err(error) => {
                 tracing::debug!(%error, "the lease could not be renewed");
-                if Instant::now() >= *prolong.borrow() {
+                if renewed.elapsed() >= ttl {
                     tell.send_replace(Standing::Unsure);
                 }
             }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 /// What to do after a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     Wait,
     Claim,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Silence {
+pub struct Silence {
     seen: Option<Lease>,
     /// Time between looks that went well and saw the same.
     silent: Duration,
@@ -20,6 +20,7 @@ pub(super) struct Silence {
 }
 
 impl Silence {
+    /// Counts a look whose answer came now.
     pub fn look(&mut self, lease: &Lease, now: Instant, ttl: Duration) -> Verdict {
         if lease.released {
             return Verdict::Claim;
@@ -41,6 +42,7 @@ impl Silence {
     }
 
     /// Who was seen last.
+    #[must_use]
     pub fn holder(&self) -> String {
         self.seen.as_ref().map(|lease| lease.instance_id.clone()).unwrap_or_default()
     }

@@ -1,9 +1,12 @@
 //! The committer: makes an epoch durable, whole or not at all, however often it takes (I4, I5).
 //!
 //! What is transient is tried again for as long as it lasts. After any error it is not known whether the epoch was
-//! committed: the manifest is read until it tells ([`outcome`]).
+//! committed: the manifest is read until it tells ([`super::outcome`]).
 
-use super::details::{Details, LEDGER_LANE};
+use super::{
+    details::{Details, LEDGER_LANE},
+    outcome::{Outcome, outcome},
+};
 use crate::{
     published::Published,
     sources::{kafka::wall_ms, stop::Stop},
@@ -23,8 +26,8 @@ use tokio::runtime::Handle;
 /// Pauses between tries double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// A cycle of the sweep goes with at least so many bytes of changes; in tests, which are short, with few.
-const LEAST_CYCLE_BYTES: u64 = if cfg!(debug_assertions) { 256 << 10 } else { 4 << 20 };
+/// A cycle of the sweep goes with at least so many bytes of changes.
+const LEAST_CYCLE_BYTES: u64 = 4 << 20;
 /// What a row costs beside its bytes.
 const ROW_BYTES: u64 = 128;
 /// Garbage that is deleted in one transaction, about.
@@ -37,33 +40,14 @@ pub enum CommitError {
     Fenced,
     #[error("the pipeline was stopped")]
     Stopped,
+    /// See [`Outcome::Rewound`].
+    #[error(
+        "the state's database has lost what it had acknowledged: epoch {found} is committed there, and epoch {expected} was; \
+         was a backup put back, or did a replica that lagged take over? A new start goes on from epoch {found}"
+    )]
+    Rewound { found: u64, expected: u64 },
     #[error(transparent)]
     Store(StoreError),
-}
-
-/// What became of a commit whose answer was an error, by the manifest read after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Committed,
-    /// Nothing has happened: it may be tried again.
-    NotYet,
-    /// Another instance writes.
-    Fenced,
-}
-
-/// See [`Outcome`].
-#[must_use]
-pub const fn outcome(found: &Manifest, generation: u64, previous: u64, epoch: u64) -> Outcome {
-    if found.generation != generation {
-        return Outcome::Fenced;
-    }
-    if found.epoch == epoch {
-        Outcome::Committed
-    } else if found.epoch == previous {
-        Outcome::NotYet
-    } else {
-        Outcome::Fenced
-    }
 }
 
 /// Who may write, and from where on.
@@ -159,7 +143,10 @@ impl Committer {
                     self.published.check("database", Ok(()));
                     return Ok(());
                 }
-                Ok(Outcome::Fenced) | Err(StoreError::Fenced) => return Err(CommitError::Fenced),
+                Ok(Outcome::Fenced) => return Err(CommitError::Fenced),
+                Ok(Outcome::Rewound { found }) => {
+                    return Err(CommitError::Rewound { found, expected: commit.previous });
+                }
                 Ok(Outcome::NotYet) => {}
                 Err(error) => {
                     if !in_trouble {
@@ -185,7 +172,7 @@ impl Committer {
         let runtime = &self.writer.runtime;
         let Err(error) = runtime.block_on(self.writer.store.commit(commit)) else { return Ok(Outcome::Committed) };
         let found = runtime.block_on(self.writer.store.manifest())?;
-        match outcome(&found, self.writer.generation, commit.previous, commit.manifest.epoch) {
+        match outcome(commit.into(), &found) {
             Outcome::NotYet => Err(error),
             known => Ok(known),
         }
@@ -234,20 +221,5 @@ impl SweepState {
     fn go_on(&self, delta: u64) {
         let cycle = self.live_bytes.max(LEAST_CYCLE_BYTES);
         self.pace.grant(delta as f64 / cycle as f64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_manifest_tells_what_became_of_a_commit() {
-        let found = |generation, epoch| Manifest { epoch, generation, ..Manifest::default() };
-        assert_eq!(outcome(&found(2, 9), 2, 8, 9), Outcome::Committed);
-        assert_eq!(outcome(&found(2, 8), 2, 8, 9), Outcome::NotYet);
-        assert_eq!(outcome(&found(3, 8), 2, 8, 9), Outcome::Fenced);
-        assert_eq!(outcome(&found(3, 9), 2, 8, 9), Outcome::Fenced, "committed, but it may not be shown any more");
-        assert_eq!(outcome(&found(2, 7), 2, 8, 9), Outcome::Fenced, "nobody of this generation writes but this one");
     }
 }

@@ -5,7 +5,7 @@ mod committer;
 mod details;
 mod durable;
 mod gate;
-mod pause;
+pub mod outcome;
 mod pipeline;
 mod publisher;
 mod replay;

@@ -59,6 +59,7 @@ impl From<Fault> for RunError {
             Fault::Source(error @ SourceError::Offsets(_)) => Self::Refused(error.into()),
             Fault::Publish(PublishError::Commit(CommitError::Fenced)) => Self::Fenced,
             Fault::Publish(PublishError::Commit(CommitError::Store(error))) => error.into(),
+            Fault::Publish(PublishError::Commit(error @ CommitError::Rewound { .. })) => Self::Refused(error.into()),
             other => Self::Runtime(other.into()),
         }
     }
