@@ -17,5 +17,6 @@ pub mod sources;
 pub mod store;
 pub mod summary;
 pub mod telemetry;
+pub mod upkeep;
 pub mod version;
 pub mod wiring;

@@ -6,7 +6,7 @@
 //! the oldest horizons of a table are forgotten early, and that is counted.
 
 use crate::{
-    route::{Route, Share},
+    route::Route,
     state::{Reader, Unusable, Writer},
     time::{Millis, StreamTime},
 };
@@ -154,12 +154,17 @@ impl Memory {
     }
 
     /// Takes in one stored entry after its tag; `false`: it is not one of these.
-    pub fn load(&mut self, tag: u8, entry: &mut Reader<'_>, share: Share) -> Result<bool, Unusable> {
+    pub fn load(
+        &mut self,
+        tag: u8,
+        entry: &mut Reader<'_>,
+        owns: &mut impl FnMut(Route) -> bool,
+    ) -> Result<bool, Unusable> {
         if tag != tag::PUT && tag != tag::FORGET {
             return Ok(false);
         }
         let entry = [entry.u32()?, entry.u32()?, entry.u32()?, entry.u32()?];
-        if !share.owns(route_of(&entry)) {
+        if !owns(route_of(&entry)) {
             return Ok(true);
         }
         let shard = &mut self.shards[shard_of(&entry)];

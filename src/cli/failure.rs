@@ -16,6 +16,8 @@ pub enum Failure {
     Misuse(String),
     #[error("{errors} of {events} events are wrong")]
     CheckFound { errors: u64, events: u64 },
+    #[error("the state is damaged: {damages} found")]
+    Damaged { damages: usize },
     #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
@@ -29,7 +31,7 @@ impl Failure {
         match self {
             Self::Arguments(error) => u8::try_from(error.exit_code()).unwrap_or(2),
             Self::Settings(_) | Self::Misuse(_) | Self::Run(RunError::Settings(_)) => 2,
-            Self::CheckFound { .. } => 3,
+            Self::CheckFound { .. } | Self::Damaged { .. } => 3,
             Self::Run(RunError::Refused(_)) => 4,
             Self::Run(RunError::Fenced) => 5,
             Self::Run(RunError::Runtime(_)) | Self::Other(_) => 1,

@@ -13,6 +13,7 @@ mod replay;
 mod run;
 mod settings;
 mod show;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +38,7 @@ Exit codes:
   0  success, or ended by SIGTERM or Ctrl-C
   1  failed while running
   2  wrong arguments or settings
-  3  `check` found errors
+  3  `check` found errors, or `state verify` damage
   4  state or offsets do not fit this start
   5  another instance has taken over";
 
@@ -69,6 +70,8 @@ enum Verb {
     Check(check::Check),
     #[command(subcommand)]
     Config(ConfigVerb),
+    #[command(subcommand)]
+    State(state::StateVerb),
 }
 
 /// Look at the settings.
@@ -91,5 +94,6 @@ pub fn start(
         Verb::Generate(verb) => verb.start(around),
         Verb::Check(verb) => verb.start(around, out),
         Verb::Config(ConfigVerb::Show(verb)) => verb.start(around, out),
+        Verb::State(verb) => verb.start(around, out),
     }
 }

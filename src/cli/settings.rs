@@ -18,16 +18,16 @@ use std::path::PathBuf;
 
 const HEADING: &str = "Settings";
 /// Those that `-h` shows; `--help` shows all.
-const COMMON: [&str; 4] = ["brokers", "topic", "listen", "workers"];
+const COMMON: [&str; 5] = ["brokers", "topic", "listen", "workers", "state"];
 
 /// What the flags say. `VERBS` (see [`crate::config::table::verbs`]) picks the settings that have flags.
 #[derive(Clone, Debug)]
-pub struct SettingFlags<const VERBS: u8> {
+pub struct SettingFlags<const VERBS: u16> {
     file: Option<PathBuf>,
     given: Vec<Given>,
 }
 
-impl<const VERBS: u8> SettingFlags<VERBS> {
+impl<const VERBS: u16> SettingFlags<VERBS> {
     /// All settings, from everywhere.
     pub fn load(self, around: &dyn Surroundings) -> Result<Loaded, Failure> {
         Ok(load(around, self.file, self.given)?)
@@ -43,7 +43,7 @@ impl<const VERBS: u8> SettingFlags<VERBS> {
     }
 }
 
-impl<const VERBS: u8> Args for SettingFlags<VERBS> {
+impl<const VERBS: u16> Args for SettingFlags<VERBS> {
     fn augment_args(command: Command) -> Command {
         let defaults = Config { instance_id: "the host name".to_owned(), ..Config::default() };
         let command = command.arg(config_flag()).arg(set_flag());
@@ -55,7 +55,7 @@ impl<const VERBS: u8> Args for SettingFlags<VERBS> {
     }
 }
 
-impl<const VERBS: u8> FromArgMatches for SettingFlags<VERBS> {
+impl<const VERBS: u16> FromArgMatches for SettingFlags<VERBS> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let from_flag = |setting: &Setting| {
             matches.get_one::<String>(setting.name).map(|value| Given {

@@ -50,7 +50,8 @@ fn help(line: &str) -> String {
 
 #[test]
 fn help_teaches() {
-    for verb in ["run", "demo", "replay", "generate", "check", "config show"] {
+    let verbs = ["run", "demo", "replay", "generate", "check", "config show", "state", "state show", "state verify"];
+    for verb in verbs {
         let name = format!("help_{}", verb.replace(' ', "_"));
         insta::assert_snapshot!(name, help(&format!("{verb} --help")));
     }
@@ -124,6 +125,7 @@ fn each_kind_of_failure_has_its_exit_code() {
         (Failure::Run(RunError::Runtime(because())), 1),
         (Failure::Run(RunError::Settings(because())), 2),
         (Failure::CheckFound { errors: 1, events: 2 }, 3),
+        (Failure::Damaged { damages: 1 }, 3),
         (Failure::Run(RunError::Refused(because())), 4),
         (Failure::Run(RunError::Fenced), 5),
     ];

@@ -14,24 +14,40 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 /// The verbs that use a setting, as a set of bits.
 pub mod verbs {
-    pub const RUN: u8 = 1;
-    pub const DEMO: u8 = 2;
-    pub const REPLAY: u8 = 4;
-    pub const GENERATE: u8 = 8;
-    pub const CHECK: u8 = 16;
+    pub const RUN: u16 = 1;
+    pub const DEMO: u16 = 2;
+    pub const REPLAY: u16 = 4;
+    pub const GENERATE: u16 = 8;
+    pub const CHECK: u16 = 16;
+    /// Every verb of `state`; those that only look need no more.
+    pub const STATE: u16 = 32;
+    pub const IMPORT: u16 = 64;
+    pub const RESET: u16 = 128;
+    pub const REBUCKET: u16 = 256;
     /// `config show` takes every setting.
-    pub const ALL: u8 = 31;
+    pub const ALL: u16 = u16::MAX;
     /// Those that serve `/metrics`.
-    pub const LIVE: u8 = RUN | DEMO;
+    pub const LIVE: u16 = RUN | DEMO;
     /// Those that run the dataflow.
-    pub const FLOW: u8 = RUN | DEMO | REPLAY;
+    pub const FLOW: u16 = RUN | DEMO | REPLAY;
+    /// Those of `state` that take the lease.
+    pub const UPKEEP: u16 = IMPORT | RESET | REBUCKET;
 
-    const NAMES: [(u8, &str); 5] =
-        [(RUN, "run"), (DEMO, "demo"), (REPLAY, "replay"), (GENERATE, "generate"), (CHECK, "check")];
+    const NAMES: [(u16, &str); 9] = [
+        (RUN, "run"),
+        (DEMO, "demo"),
+        (REPLAY, "replay"),
+        (GENERATE, "generate"),
+        (CHECK, "check"),
+        (STATE, "state"),
+        (IMPORT, "state import"),
+        (RESET, "state reset"),
+        (REBUCKET, "state rebucket"),
+    ];
 
     /// `run, demo`
     #[must_use]
-    pub fn names(verbs: u8) -> String {
+    pub fn names(verbs: u16) -> String {
         let names: Vec<_> = NAMES.iter().filter(|(bit, _)| verbs & bit != 0).map(|(_, name)| *name).collect();
         names.join(", ")
     }
@@ -44,7 +60,7 @@ pub struct Setting {
     pub name: &'static str,
     pub group: &'static str,
     pub kind: Kind,
-    pub verbs: u8,
+    pub verbs: u16,
     pub help: &'static str,
     pub get: fn(&Config) -> Value,
     /// `false` where the value does not fit the field.
@@ -100,19 +116,19 @@ macro_rules! settings {
     };
 }
 
-use verbs::{CHECK, FLOW, GENERATE, LIVE, REPLAY, RUN};
+use verbs::{CHECK, FLOW, GENERATE, LIVE, REBUCKET, REPLAY, RESET, RUN, STATE, UPKEEP};
 
 settings! {
     "Kafka" {
-        brokers = brokers, Kind::Brokers, RUN | GENERATE, "Kafka bootstrap servers";
-        topic = topic, Kind::Topic, LIVE | GENERATE, "Topic of the events";
+        brokers = brokers, Kind::Brokers, RUN | GENERATE | RESET, "Kafka bootstrap servers";
+        topic = topic, Kind::Topic, LIVE | GENERATE | RESET, "Topic of the events";
         dead_letter_topic = dead_letter_topic, Kind::Topic, LIVE, "Topic for records that cannot be read, with their origin and the reason";
         group_id = group_id, Kind::Text, RUN, "Consumer group to which offsets are committed, for lag tools only";
         kafka_queue_bytes = kafka_queue_bytes, Kind::Size { min: 1 << 20, max: 2 << 30 }, LIVE, "Memory that librdkafka may fill with records read ahead";
     }
     "Pipeline" {
         workers = workers, count(1, 256), FLOW, "Dataflow threads";
-        instance_id = instance_id, Kind::Text, RUN, "Name of this instance; by default the host name";
+        instance_id = instance_id, Kind::Text, RUN | UPKEEP, "Name of this instance; by default the host name";
         clock = clock, Kind::Choice(&["wall", "log"]), RUN, "What drives timers once everything is read: the wall clock, or the log's own times (backfills)";
         epoch_interval = epoch_interval, Kind::Duration { min: 10, max: 3_600 * SECOND }, LIVE, "Length of an epoch: how often results are committed and published";
         epoch_records = epoch_records, count(1, MANY), REPLAY, "Length of an epoch in a replay, in records";
@@ -121,9 +137,9 @@ settings! {
         max_commit_age = max_commit_age, duration(SECOND), LIVE, "/readyz fails when the last commit is older than this";
     }
     "State" {
-        state = state, Kind::State, LIVE, "Where the durable state is: a file, or a database of PostgreSQL's; by default the demo's goes with it";
+        state = state, Kind::State, LIVE | STATE, "Where the durable state is: a file, or a database of PostgreSQL's; by default the demo's goes with it";
         ha = ha, Kind::Flag, RUN, "Whether another instance may stand by: /readyz lets a standby pass, and the series are withdrawn while the lease cannot be renewed for lease_ttl";
-        lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN, "A standby takes over when the holder has given no sign of life for this long; 3s where both have the same instance_id";
+        lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN | UPKEEP, "A standby takes over when the holder has given no sign of life for this long; 3s where both have the same instance_id";
     }
     "Rules" {
         late_grace = dataflow.late_grace_ms, duration(0), FLOW, "How much later than its time an event may be read and still count as punctual";
@@ -134,8 +150,8 @@ settings! {
         agent_ttl = dataflow.agent_ttl_ms, duration(SECOND), FLOW, "An agent stays online this long after its last sign of life";
     }
     "Series" {
-        duration_buckets = dataflow.duration_buckets_ms, Kind::Durations, FLOW, "Bucket bounds of gocdnext_job_duration_seconds and gocdnext_run_duration_seconds";
-        queue_buckets = dataflow.queue_buckets_ms, Kind::Durations, FLOW, "Bucket bounds of gocdnext_job_queue_seconds";
+        duration_buckets = dataflow.duration_buckets_ms, Kind::Durations, FLOW | REBUCKET, "Bucket bounds of gocdnext_job_duration_seconds and gocdnext_run_duration_seconds";
+        queue_buckets = dataflow.queue_buckets_ms, Kind::Durations, FLOW | REBUCKET, "Bucket bounds of gocdnext_job_queue_seconds";
         webhook_providers = dataflow.webhook_providers, Kind::Names, FLOW, "Values of the label provider; anything else is `other`";
         webhook_outcomes = dataflow.webhook_outcomes, Kind::Names, FLOW, "Values of the label outcome; anything else is `other`";
         max_projects = dataflow.limits.max_projects, count(1, MANY), FLOW, "Projects with series of their own; the rest go to `_other`";

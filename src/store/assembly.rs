@@ -33,58 +33,100 @@ pub(super) fn checksum(numbers: [i64; 6], bytes: &[u8]) -> i64 {
     i64::from(hasher.finalize())
 }
 
-/// See the module.
+impl Chunk {
+    fn key(&self) -> (u64, u32) {
+        (self.id.epoch, self.id.lane)
+    }
+
+    fn found(&self) -> i64 {
+        let key = [signed(self.id.epoch), i64::from(self.id.lane), i64::from(self.id.chunk)];
+        let numbers = [key[0], key[1], key[2], self.chunks, self.epoch_rows, self.previous_epoch];
+        checksum(numbers, &self.bytes)
+    }
+
+    /// Whether it is as it was written.
+    pub(super) fn is_sound(&self) -> bool {
+        self.found() == self.checksum
+    }
+
+    fn damaged(&self, reason: String) -> StoreError {
+        StoreError::Damaged(Damage { table: BLOB, chunk: Some(self.id), reason })
+    }
+}
+
+/// See the module. After an error it goes on with the rows behind; of a blob that is damaged nothing is handed out.
 #[derive(Debug)]
 pub(super) struct Assembly {
     /// Nothing before this is read.
     from: u64,
     blob: Option<Blob>,
     epoch: Option<OpenEpoch>,
+    /// The last blob that was found to be damaged.
+    spoilt: Option<(u64, u32)>,
 }
 
 /// The epoch whose rows come.
 #[derive(Clone, Copy, Debug)]
 struct OpenEpoch {
     epoch: u64,
-    rows: i64,
+    /// `None`: no row of it could be read so far, or it was told already that some are missing.
+    rows: Option<i64>,
     seen: i64,
 }
 
 impl Assembly {
     pub(super) const fn new(from: u64) -> Self {
-        Self { from, blob: None, epoch: None }
+        Self { from, blob: None, epoch: None, spoilt: None }
     }
 
     pub(super) const fn from(&self) -> u64 {
         self.from
     }
 
-    /// Adds the next row in the order of the key; the blob, when it is whole.
-    pub(super) fn add(&mut self, chunk: Chunk) -> Result<Option<Blob>, StoreError> {
-        let Chunk { id, chunks, epoch_rows, previous_epoch, checksum: written, bytes } = chunk;
-        let damaged = |reason: String| StoreError::Damaged(Damage { table: BLOB, chunk: Some(id), reason });
-        let key = [signed(id.epoch), i64::from(id.lane), i64::from(id.chunk)];
-        let found = checksum([key[0], key[1], key[2], chunks, epoch_rows, previous_epoch], &bytes);
-        if found != written {
-            return Err(damaged(format!("its checksum is {found:08x}, and {written:08x} was written")));
+    /// Comes to the next row in the order of the key. An error is about rows before it, and told once.
+    pub(super) fn approach(&mut self, chunk: &Chunk, sound: bool) -> Result<(), StoreError> {
+        if let Some(blob) = self.blob.take_if(|blob| (blob.epoch, blob.lane) != chunk.key()) {
+            return Err(self.cut(&blob));
         }
-        self.open_epoch(id.epoch, epoch_rows, previous_epoch)?;
-        let mut blob = match self.blob.take() {
-            Some(blob) if (blob.epoch, blob.lane) != (id.epoch, id.lane) => return Err(cut(&blob)),
-            Some(blob) => blob,
-            None => Blob { epoch: id.epoch, lane: id.lane, bytes: Vec::new() },
+        if self.epoch.is_some_and(|open| open.epoch == chunk.id.epoch) {
+            return Ok(());
+        }
+        let closed = self.close_epoch();
+        let previous = u64::try_from(chunk.previous_epoch).unwrap_or(0);
+        let missing = match self.epoch {
+            Some(before) => before.epoch != previous,
+            None => previous >= self.from.max(1),
         };
+        self.epoch = Some(OpenEpoch { epoch: chunk.id.epoch, rows: None, seen: 0 });
+        closed?;
+        if sound && missing { Err(absent(previous)) } else { Ok(()) }
+    }
+
+    /// Adds the row that it has come to; the blob, when it is whole.
+    pub(super) fn add(&mut self, chunk: Chunk, sound: bool) -> Result<Option<Blob>, StoreError> {
+        self.count(&chunk, sound);
+        if !sound {
+            self.spoil(chunk.key());
+            let (found, written) = (chunk.found(), chunk.checksum);
+            return Err(chunk.damaged(format!("its checksum is {found:08x}, and {written:08x} was written")));
+        }
+        if self.spoilt == Some(chunk.key()) {
+            return Ok(None);
+        }
+        let Chunk { id, chunks, .. } = chunk;
+        let mut blob = self.blob.take().unwrap_or(Blob { epoch: id.epoch, lane: id.lane, bytes: Vec::new() });
         if id.chunk != chunks_in(&blob) {
-            return Err(cut(&blob));
+            return Err(self.cut(&blob));
         }
         let last = i64::from(id.chunk) + 1 == chunks;
-        if !last && (bytes.len() != CHUNK_BYTES || i64::from(id.chunk) >= chunks) {
-            return Err(damaged(format!("{} bytes are none of {chunks} chunks", bytes.len())));
+        if !last && (chunk.bytes.len() != CHUNK_BYTES || i64::from(id.chunk) >= chunks) {
+            self.spoil(chunk.key());
+            return Err(chunk.damaged(format!("{} bytes are none of {chunks} chunks", chunk.bytes.len())));
         }
         if blob.bytes.is_empty() {
-            blob.bytes = bytes;
+            blob.bytes = chunk.bytes;
         } else {
-            blob.bytes.extend_from_slice(&bytes);
+            blob.bytes.extend_from_slice(&chunk.bytes);
         }
         if last {
             return Ok(Some(blob));
@@ -93,41 +135,52 @@ impl Assembly {
         Ok(None)
     }
 
-    /// Counts a row; the first of an epoch ends the one before.
-    fn open_epoch(&mut self, epoch: u64, rows: i64, previous: i64) -> Result<(), StoreError> {
-        if let Some(open) = self.epoch.as_mut().filter(|open| open.epoch == epoch) {
-            open.seen += 1;
-            return Ok(());
+    fn count(&mut self, chunk: &Chunk, sound: bool) {
+        let Some(open) = &mut self.epoch else { return };
+        open.seen += 1;
+        if sound && open.rows.is_none() && self.spoilt.is_none_or(|(epoch, _)| epoch != open.epoch) {
+            open.rows = Some(chunk.epoch_rows);
         }
-        self.close_epoch()?;
-        let previous = u64::try_from(previous).unwrap_or(0);
-        let missing = match self.epoch {
-            Some(before) => before.epoch != previous,
-            None => previous >= self.from.max(1),
-        };
-        if missing {
-            return Err(absent(previous));
+    }
+
+    fn spoil(&mut self, key: (u64, u32)) {
+        self.spoilt = Some(key);
+        self.blob = None;
+    }
+
+    /// A blob that lacks its next chunk.
+    fn cut(&mut self, blob: &Blob) -> StoreError {
+        self.spoil((blob.epoch, blob.lane));
+        if let Some(open) = self.epoch.as_mut().filter(|open| open.epoch == blob.epoch) {
+            open.rows = None;
         }
-        self.epoch = Some(OpenEpoch { epoch, rows, seen: 1 });
-        Ok(())
+        let id = ChunkId { epoch: blob.epoch, lane: blob.lane, chunk: chunks_in(blob) };
+        StoreError::Damaged(Damage { table: BLOB, chunk: Some(id), reason: "it is missing".to_owned() })
     }
 
     fn close_epoch(&self) -> Result<(), StoreError> {
-        match (&self.blob, self.epoch) {
-            (Some(blob), Some(open)) if blob.epoch == open.epoch => Err(cut(blob)),
-            (_, Some(OpenEpoch { epoch, rows, seen })) if rows != seen => {
+        match self.epoch {
+            Some(OpenEpoch { epoch, rows: Some(rows), seen }) if rows != seen => {
                 Err(StoreError::damaged(BLOB, format!("epoch {epoch} has {seen} of {rows} rows")))
             }
             _ => Ok(()),
         }
     }
 
-    /// No more rows come. `newest`: the last epoch with rows, where that was to be read, too.
-    pub(super) fn end(&self, newest: Option<u64>) -> Result<(), StoreError> {
-        self.close_epoch()?;
+    /// No more rows come. `newest`: the last epoch with rows, where that was to be read, too. Each error is told once.
+    pub(super) fn end(&mut self, newest: Option<u64>) -> Result<(), StoreError> {
+        if let Some(blob) = self.blob.take() {
+            return Err(self.cut(&blob));
+        }
+        let closed = self.close_epoch();
         let read = self.epoch.map_or(0, |open| open.epoch);
+        self.epoch = self.epoch.map(|open| OpenEpoch { rows: None, ..open });
+        closed?;
         match newest {
-            Some(newest) if newest >= self.from.max(1) && newest != read => Err(absent(newest)),
+            Some(newest) if newest >= self.from.max(1) && newest != read => {
+                self.epoch = Some(OpenEpoch { epoch: newest, rows: None, seen: 0 });
+                Err(absent(newest))
+            }
             _ => Ok(()),
         }
     }
@@ -140,12 +193,6 @@ fn signed(number: u64) -> i64 {
 /// The number of chunks in a blob that lacks its last one: all of them are full.
 fn chunks_in(blob: &Blob) -> u32 {
     u32::try_from(blob.bytes.len() / CHUNK_BYTES).unwrap_or(u32::MAX)
-}
-
-/// A blob that lacks its next chunk.
-fn cut(blob: &Blob) -> StoreError {
-    let id = ChunkId { epoch: blob.epoch, lane: blob.lane, chunk: chunks_in(blob) };
-    StoreError::Damaged(Damage { table: BLOB, chunk: Some(id), reason: "it is missing".to_owned() })
 }
 
 fn absent(epoch: u64) -> StoreError {
@@ -174,23 +221,69 @@ mod tests {
         vec![1; CHUNK_BYTES]
     }
 
+    fn add(assembly: &mut Assembly, row: Chunk) -> Result<Option<Blob>, StoreError> {
+        let sound = row.is_sound();
+        assembly.approach(&row, sound)?;
+        assembly.add(row, sound)
+    }
+
     /// What is said of these rows, one way or another.
     fn told(rows: Vec<Chunk>) -> String {
         let mut assembly = Assembly::new(1);
-        let mut read = || {
-            rows.into_iter().try_for_each(|row| assembly.add(row).map(drop))?;
+        let read = || {
+            rows.into_iter().try_for_each(|row| add(&mut assembly, row).map(drop))?;
             assembly.end(None)
         };
         read().map_or_else(|error| error.to_string(), |()| "whole".to_owned())
     }
 
+    /// All that is said of these rows, and the epochs of the blobs that are handed out all the same.
+    fn all_told(rows: Vec<Chunk>, newest: u64) -> (Vec<String>, Vec<u64>) {
+        let (mut assembly, mut told, mut epochs) = (Assembly::new(1), vec![], vec![]);
+        for row in rows {
+            let sound = row.is_sound();
+            while let Err(error) = assembly.approach(&row, sound) {
+                told.push(error.to_string());
+            }
+            match assembly.add(row, sound) {
+                Ok(blob) => epochs.extend(blob.map(|blob| blob.epoch)),
+                Err(error) => told.push(error.to_string()),
+            }
+        }
+        while let Err(error) = assembly.end(Some(newest)) {
+            told.push(error.to_string());
+        }
+        let told = told.iter().map(|told| told.rsplit("blob").next().unwrap_or(told).to_owned()).collect();
+        (told, epochs)
+    }
+
+    #[test]
+    fn behind_damage_it_goes_on_and_names_each_once() {
+        let wrong = |chunk: Chunk| Chunk { bytes: vec![9], ..chunk };
+        let row = |epoch| chunk(epoch, 0, 1, vec![]);
+        let (told, whole) = all_told(vec![wrong(row(1)), row(2), wrong(row(3)), row(4)], 4);
+        assert_eq!((told.len(), whole), (2, vec![2, 4]), "{told:?}");
+        let (told, whole) =
+            all_told(vec![wrong(chunk(1, 0, 3, vec![])), chunk(1, 1, 3, full()), chunk(1, 2, 3, vec![]), row(2)], 2);
+        assert_eq!((told.len(), whole), (1, vec![2]), "{told:?}");
+        let (told, whole) = all_told(vec![chunk(1, 0, 3, full()), chunk(1, 2, 3, vec![]), row(2)], 2);
+        assert_eq!((told, whole), (vec![", epoch 1, lane 3, chunk 1: it is missing".to_owned()], vec![2]));
+        let (told, whole) = all_told(vec![chunk(1, 0, 2, full()), row(2), row(4)], 5);
+        let expected = [
+            ", epoch 1, lane 3, chunk 1: it is missing",
+            ": all rows of epoch 3 are missing",
+            ": all rows of epoch 5 are missing",
+        ];
+        assert_eq!((told, whole), (expected.map(str::to_owned).to_vec(), vec![2, 4]));
+    }
+
     #[test]
     fn chunks_become_blobs() {
         let mut assembly = Assembly::new(1);
-        assert_eq!(assembly.add(chunk(1, 0, 2, full())), Ok(None));
-        let blob = assembly.add(chunk(1, 1, 2, vec![2])).unwrap().unwrap();
+        assert_eq!(add(&mut assembly, chunk(1, 0, 2, full())), Ok(None));
+        let blob = add(&mut assembly, chunk(1, 1, 2, vec![2])).unwrap().unwrap();
         assert_eq!((blob.epoch, blob.lane, blob.bytes.len()), (1, 3, CHUNK_BYTES + 1));
-        let empty = assembly.add(chunk(2, 0, 1, vec![])).unwrap().unwrap();
+        let empty = add(&mut assembly, chunk(2, 0, 1, vec![])).unwrap().unwrap();
         assert_eq!(empty, Blob { epoch: 2, lane: 3, bytes: vec![] });
         assert_eq!(assembly.end(Some(2)), Ok(()));
     }
@@ -214,7 +307,7 @@ mod tests {
         assert!(told(vec![row(2)]).contains("all rows of epoch 1 are missing"));
         let end = |from, rows: Vec<Chunk>, newest| {
             let mut assembly = Assembly::new(from);
-            rows.into_iter().for_each(|row| drop(assembly.add(row).unwrap()));
+            rows.into_iter().for_each(|row| drop(add(&mut assembly, row).unwrap()));
             assembly.end(newest).map_err(|error| error.to_string())
         };
         assert_eq!(end(2, vec![row(2)], Some(2)), Ok(()), "what lies before the first may be gone");
@@ -240,10 +333,10 @@ mod tests {
         for (number, change) in changes.into_iter().enumerate() {
             let mut changed = row();
             change(&mut changed);
-            let error = Assembly::new(5).add(changed).unwrap_err().to_string();
+            let error = add(&mut Assembly::new(5), changed).unwrap_err().to_string();
             assert!(error.contains("checksum"), "change {number}: {error}");
         }
-        Assembly::new(5).add(row()).unwrap();
+        add(&mut Assembly::new(5), row()).unwrap();
     }
 
     #[test]

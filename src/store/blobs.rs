@@ -5,7 +5,7 @@
 //! no blob is handed out that is not whole and as it was written.
 
 use super::{
-    BLOB, Blob, Store, StoreError,
+    BLOB, Blob, Manifest, Store, StoreError,
     assembly::{Assembly, Chunk},
     commit,
     connection::{Connection, Value::Number},
@@ -15,6 +15,9 @@ use super::{
 };
 use std::collections::VecDeque;
 
+/// The name of the table, as damage is told.
+pub const TABLE: &str = BLOB;
+
 /// Bytes of a page, unless a single chunk is larger.
 const PAGE_BYTES: i64 = 8 << 20;
 /// Rows of a page, and of a deletion.
@@ -23,18 +26,19 @@ const PAGE_ROWS: i64 = 512;
 /// A row's key as the database has it.
 type Key = (i64, i64, i64);
 
-/// The blobs of some epochs, by epoch and lane. Memory: one blob and one page.
+/// The blobs of some epochs, by epoch and lane.
 #[derive(Debug)]
 pub struct Blobs<'a> {
     store: &'a Store,
     from_epoch: u64,
     to_epoch: u64,
     /// Once the manifest is read.
-    open: Option<Open>,
+    cursor: Option<Cursor>,
 }
 
+/// Where reading has come to. Memory: one blob and one page.
 #[derive(Debug)]
-struct Open {
+pub(super) struct Cursor {
     /// The last key that was read.
     last: Key,
     to_epoch: i64,
@@ -49,7 +53,7 @@ impl Store {
     /// deleted, and none that is not committed yet.
     #[must_use]
     pub fn blobs(&self, from_epoch: u64, to_epoch: u64) -> Blobs<'_> {
-        Blobs { store: self, from_epoch, to_epoch, open: None }
+        Blobs { store: self, from_epoch, to_epoch, cursor: None }
     }
 
     /// Deletes some of the oldest blobs of epochs below `below`, at most about `max_bytes` of them but at least one
@@ -86,57 +90,94 @@ impl Blobs<'_> {
     async fn read(&mut self) -> Result<Option<Blob>, StoreError> {
         loop {
             let found = self.load().await?;
-            let Some(open) = &mut self.open else { return Ok(None) };
+            let Some(cursor) = &mut self.cursor else { return Ok(None) };
             if !found {
-                return open.assembly.end(open.newest).map(|()| None);
+                return cursor.end().map(|()| None);
             }
-            while let Some(chunk) = open.page.pop_front() {
-                if let Some(blob) = open.assembly.add(chunk)? {
-                    return Ok(Some(blob));
-                }
+            if let Some(blob) = cursor.take()? {
+                return Ok(Some(blob));
             }
         }
     }
 
     /// Fetches the next page where none is there; false: there is none.
     async fn load(&mut self) -> Result<bool, StoreError> {
-        if self.open.as_ref().is_some_and(|open| !open.page.is_empty()) {
+        if self.cursor.as_ref().is_some_and(|cursor| !cursor.page.is_empty()) {
             return Ok(true);
         }
         self.store.probe.at(Step::BeforeBlobs).await?;
         let mut lent = self.store.reads.lend().await?;
-        let open = match &mut self.open {
-            Some(open) => open,
-            none => none.insert(Open::new(&mut lent.connection, self.from_epoch, self.to_epoch).await?),
+        let cursor = match &mut self.cursor {
+            Some(cursor) => cursor,
+            none => {
+                let (manifest, newest) = commit::read(&mut lent.connection).await?;
+                none.insert(Cursor::new(&manifest, newest, self.from_epoch, self.to_epoch)?)
+            }
         };
-        let sizes = sizes(&mut lent.connection, open.last, open.to_epoch).await?;
-        let end = page_end(&sizes, PAGE_BYTES);
-        if let Some(end) = end {
-            open.page = page(&mut lent.connection, open.last, end).await?;
-            open.last = end;
-        }
+        let found = cursor.load(&mut lent.connection).await?;
         lent.give_back();
-        Ok(end.is_some())
+        Ok(found)
     }
 
     /// Where another has deleted what lies below a later horizon in the meantime, that is no damage.
     async fn explained(&self, damage: Damage) -> StoreError {
-        let Some(open) = &self.open else { return StoreError::Damaged(damage) };
+        let Some(cursor) = &self.cursor else { return StoreError::Damaged(damage) };
         match self.store.manifest().await {
-            Ok(manifest) if open.assembly.from() < manifest.horizon => StoreError::Fenced,
+            Ok(manifest) if cursor.assembly.from() < manifest.horizon => StoreError::Fenced,
             _ => StoreError::Damaged(damage),
         }
     }
 }
 
-impl Open {
-    async fn new(connection: &mut Connection, from_epoch: u64, to_epoch: u64) -> Result<Self, StoreError> {
-        let (manifest, newest) = commit::read(connection).await?;
+impl Cursor {
+    /// `newest`: the newest epoch with rows, by the manifest.
+    pub(super) fn new(manifest: &Manifest, newest: u64, from_epoch: u64, to_epoch: u64) -> Result<Self, StoreError> {
         let from = from_epoch.max(manifest.horizon);
         let to_epoch = signed(to_epoch.min(manifest.epoch))?;
         let last = (i64::try_from(from).unwrap_or(i64::MAX), -1, -1);
         let newest = Some(newest).filter(|newest| signed(*newest).is_ok_and(|newest| newest <= to_epoch));
         Ok(Self { last, to_epoch, newest, page: VecDeque::new(), assembly: Assembly::new(from) })
+    }
+
+    /// The next blob, all over one connection. After damage it may be called again: what is damaged is passed over.
+    pub(super) async fn next(&mut self, connection: &mut Connection) -> Result<Option<Blob>, StoreError> {
+        loop {
+            if self.page.is_empty() && !self.load(connection).await? {
+                return self.end().map(|()| None);
+            }
+            if let Some(blob) = self.take()? {
+                return Ok(Some(blob));
+            }
+        }
+    }
+
+    /// Fetches the next page; false: there is none.
+    async fn load(&mut self, connection: &mut Connection) -> Result<bool, StoreError> {
+        let sizes = sizes(connection, self.last, self.to_epoch).await?;
+        let end = page_end(&sizes, PAGE_BYTES);
+        if let Some(end) = end {
+            self.page = page(connection, self.last, end).await?;
+            self.last = end;
+        }
+        Ok(end.is_some())
+    }
+
+    /// The next blob that the page makes whole. A row is taken from the page once there is nothing to say about those
+    /// before it.
+    fn take(&mut self) -> Result<Option<Blob>, StoreError> {
+        while let Some(chunk) = self.page.front() {
+            let sound = chunk.is_sound();
+            self.assembly.approach(chunk, sound)?;
+            let added = self.page.pop_front().map(|chunk| self.assembly.add(chunk, sound));
+            if let Some(blob) = added.transpose()?.flatten() {
+                return Ok(Some(blob));
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(&mut self) -> Result<(), StoreError> {
+        self.assembly.end(self.newest)
     }
 }
 

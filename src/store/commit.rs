@@ -11,6 +11,9 @@ use super::{
     signed, unsigned,
 };
 
+/// The name of the manifest's table, as damage is told.
+pub const TABLE: &str = MANIFEST;
+
 /// The largest chunk of a blob. A chunk is the unit of memory that writing and reading need, and of what must pass within
 /// the patience of a statement.
 pub(super) const CHUNK_BYTES: usize = 4 << 20;

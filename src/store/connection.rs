@@ -99,6 +99,15 @@ impl Connection {
         self.execute(begin, &[]).await.map(drop)
     }
 
+    /// Opens a transaction that only reads, and always sees the same.
+    pub(super) async fn begin_reading(&mut self) -> Result<(), StoreError> {
+        let begin = match self.raw {
+            Raw::Sqlite(_) => "BEGIN",
+            Raw::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        self.execute(begin, &[]).await.map(drop)
+    }
+
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
         self.execute("COMMIT", &[]).await.map(drop)
     }

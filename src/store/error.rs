@@ -14,6 +14,9 @@ pub enum StoreError {
     /// It will go as badly the next time: rights, names, passwords, a schema that this program does not know.
     #[error("the state cannot be used: {reason}")]
     Definite { reason: String },
+    /// Nothing was ever kept there, and it was not to be made.
+    #[error("there is no state: {reason}")]
+    Absent { reason: String },
     /// The epoch or the generation in the database is not the one expected.
     #[error("another instance has taken over the state")]
     Fenced,
@@ -56,6 +59,10 @@ impl StoreError {
 
     pub(super) fn transient(reason: impl Into<String>) -> Self {
         Self::Transient { reason: reason.into() }
+    }
+
+    pub(super) fn absent(reason: impl Into<String>) -> Self {
+        Self::Absent { reason: reason.into() }
     }
 
     pub(super) fn definite(reason: impl Into<String>) -> Self {

@@ -73,7 +73,7 @@ async fn one(mut lent: Lent<'_>, update: &'static str, generation: u64) -> Resul
     if rows == 0 { Err(StoreError::Fenced) } else { Ok(()) }
 }
 
-async fn read(connection: &mut Connection) -> Result<Lease, StoreError> {
+pub(super) async fn read(connection: &mut Connection) -> Result<Lease, StoreError> {
     type Columns = (i64, i64, String, String, bool, i64);
     let select = "SELECT generation, beat, instance_id, holder, released, renewed_at_ms \
                   FROM gocdnext_flow_lease WHERE id = 1";

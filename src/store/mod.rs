@@ -17,6 +17,7 @@ pub mod lease;
 mod open;
 pub mod probe;
 pub mod sizes;
+pub mod snapshot;
 pub mod url;
 
 pub use self::{
@@ -27,6 +28,7 @@ pub use self::{
     open::Options,
     probe::{Fault, Step},
     sizes::Sizes,
+    snapshot::Snapshot,
     url::{StateUrl, UrlError},
 };
 

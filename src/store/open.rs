@@ -27,6 +27,9 @@ pub struct Options {
     pub max_pages: Option<u32>,
     /// SQLite: every write is refused.
     pub read_only: bool,
+    /// Only looks at what is there: nothing is made, brought up to date or written, and what is not there is
+    /// [`StoreError::Absent`].
+    pub look_only: bool,
 }
 
 impl Default for Options {
@@ -36,7 +39,16 @@ impl Default for Options {
             lock_patience: Duration::from_secs(5),
             max_pages: None,
             read_only: false,
+            look_only: false,
         }
+    }
+}
+
+impl Options {
+    /// See [`Options::look_only`].
+    #[must_use]
+    pub fn look_only() -> Self {
+        Self { look_only: true, ..Self::default() }
     }
 }
 
@@ -77,15 +89,23 @@ impl Target {
     async fn connect_sqlite(&self, path: &Path) -> Result<sqlx::SqliteConnection, StoreError> {
         let mut options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
-            .page_size(16 << 10)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
             .foreign_keys(false)
             .busy_timeout(self.options.lock_patience)
-            // a log that once grew large gives its room back
-            .pragma("journal_size_limit", "67108864")
             .disable_statement_logging();
+        if self.options.look_only {
+            if !path.exists() {
+                return Err(StoreError::absent(format!("there is no file {}", path.display())));
+            }
+            options = options.pragma("query_only", "1");
+        } else {
+            options = options
+                .create_if_missing(true)
+                .page_size(16 << 10)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                // a log that once grew large gives its room back
+                .pragma("journal_size_limit", "67108864");
+        }
         if let Some(pages) = self.options.max_pages {
             options = options.pragma("max_page_count", pages.to_string());
         }
@@ -116,10 +136,19 @@ impl Target {
         Ok(())
     }
 
-    /// Makes the schema be there. Any number of instances may do so at once.
+    /// Makes the schema be there, or only looks whether it is. Any number of instances may do so at once.
     pub(super) async fn migrate(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        if is_up_to_date(connection).await? {
-            return Ok(());
+        match schema(connection).await? {
+            Schema::UpToDate => return Ok(()),
+            Schema::Absent if self.options.look_only => {
+                return Err(StoreError::absent(format!("{} holds other things or nothing", self.url)));
+            }
+            Schema::Older if self.options.look_only => {
+                return Err(StoreError::definite(
+                    "an older version made it, and `run` has yet to bring it up to date",
+                ));
+            }
+            Schema::Absent | Schema::Older => {}
         }
         let patience = self.options.patience;
         match &mut connection.raw {
@@ -141,14 +170,22 @@ fn milliseconds(time: Duration) -> String {
     format!("{}ms", time.as_millis().max(1))
 }
 
-/// Whether all migrations are there. One that this program does not know was made by a newer one.
-async fn is_up_to_date(connection: &mut Connection) -> Result<bool, StoreError> {
+/// What of the schema is there.
+enum Schema {
+    Absent,
+    /// Some migrations are missing.
+    Older,
+    UpToDate,
+}
+
+/// Looks for the migrations. One that this program does not know was made by a newer one.
+async fn schema(connection: &mut Connection) -> Result<Schema, StoreError> {
     let (migrator, exists) = match connection.raw {
         Raw::Sqlite(_) => (&*SQLITE, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'gocdnext_flow_migrations'"),
         Raw::Postgres(_) => (&*POSTGRES, "SELECT COUNT(*) WHERE to_regclass('gocdnext_flow_migrations') IS NOT NULL"),
     };
     if connection.row::<(i64,)>(MIGRATIONS_TABLE, exists).await?.0 == 0 {
-        return Ok(false);
+        return Ok(Schema::Absent);
     }
     let select = "SELECT version FROM gocdnext_flow_migrations WHERE success ORDER BY version";
     let there: Vec<(i64,)> = connection.rows(select, &[]).await?;
@@ -157,8 +194,9 @@ async fn is_up_to_date(connection: &mut Connection) -> Result<bool, StoreError> 
         Some((version,)) if *version > newest => Err(StoreError::definite(format!(
             "its schema has version {version}, and this program knows versions up to {newest}: run the newer one"
         ))),
-        Some((version,)) => Ok(*version == newest && there.len() == migrator.iter().count()),
-        None => Ok(false),
+        Some((version,)) if *version == newest && there.len() == migrator.iter().count() => Ok(Schema::UpToDate),
+        Some(_) => Ok(Schema::Older),
+        None => Ok(Schema::Absent),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How large the state is, for people and for own health.
 
-use super::{BLOB, Store, StoreError, unsigned, url::Place};
+use super::{BLOB, StateUrl, Store, StoreError, connection::Connection, unsigned, url::Place};
 use std::{fs, path::Path};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,28 +17,33 @@ pub struct Sizes {
 impl Store {
     /// Looks at every row: not for each scrape.
     pub async fn sizes(&self) -> Result<Sizes, StoreError> {
-        type Columns = (i64, i64, Option<i64>);
-        let select = "SELECT CAST(COUNT(CASE WHEN chunk = 0 THEN 1 END) AS BIGINT), \
-                      CAST(COALESCE(SUM(length(bytes)), 0) AS BIGINT), MIN(epoch) FROM gocdnext_flow_blob";
         let mut lent = self.reads.lend().await?;
-        let (blobs, bytes, oldest) = lent.connection.row::<Columns>(BLOB, select).await?;
-        let disk_bytes = match &self.target.url.0 {
-            Place::Sqlite(path) => file_bytes(path),
-            Place::Postgres(_) => {
-                let select = "SELECT CAST(SUM(pg_total_relation_size(CAST(name AS REGCLASS))) AS BIGINT) \
-                              FROM (VALUES ('gocdnext_flow_blob'), ('gocdnext_flow_manifest'), \
-                              ('gocdnext_flow_lease')) AS tables (name)";
-                unsigned(BLOB, lent.connection.row::<(i64,)>(BLOB, select).await?.0)?
-            }
-        };
+        let sizes = read(&mut lent.connection, self.url()).await?;
         lent.give_back();
-        Ok(Sizes {
-            blobs: unsigned(BLOB, blobs)?,
-            bytes: unsigned(BLOB, bytes)?,
-            disk_bytes,
-            oldest_epoch: oldest.map(|epoch| unsigned(BLOB, epoch)).transpose()?,
-        })
+        Ok(sizes)
     }
+}
+
+pub(super) async fn read(connection: &mut Connection, url: &StateUrl) -> Result<Sizes, StoreError> {
+    type Columns = (i64, i64, Option<i64>);
+    let select = "SELECT CAST(COUNT(CASE WHEN chunk = 0 THEN 1 END) AS BIGINT), \
+                  CAST(COALESCE(SUM(length(bytes)), 0) AS BIGINT), MIN(epoch) FROM gocdnext_flow_blob";
+    let (blobs, bytes, oldest) = connection.row::<Columns>(BLOB, select).await?;
+    let disk_bytes = match &url.0 {
+        Place::Sqlite(path) => file_bytes(path),
+        Place::Postgres(_) => {
+            let select = "SELECT CAST(SUM(pg_total_relation_size(CAST(name AS REGCLASS))) AS BIGINT) \
+                          FROM (VALUES ('gocdnext_flow_blob'), ('gocdnext_flow_manifest'), \
+                          ('gocdnext_flow_lease')) AS tables (name)";
+            unsigned(BLOB, connection.row::<(i64,)>(BLOB, select).await?.0)?
+        }
+    };
+    Ok(Sizes {
+        blobs: unsigned(BLOB, blobs)?,
+        bytes: unsigned(BLOB, bytes)?,
+        disk_bytes,
+        oldest_epoch: oldest.map(|epoch| unsigned(BLOB, epoch)).transpose()?,
+    })
 }
 
 /// Of the file and its write-ahead log; what cannot be seen counts nothing.

@@ -53,6 +53,12 @@ impl Shape {
         }
     }
 
+    /// False: nothing is stored yet that has a form.
+    #[must_use]
+    pub const fn is_set(&self) -> bool {
+        !self.duration_buckets_ms.is_empty()
+    }
+
     /// The first setting in which they differ.
     fn differs(&self, other: &Self) -> Option<&'static str> {
         [

@@ -32,6 +32,7 @@ impl From<StoreError> for RunError {
         match error {
             StoreError::Fenced => Self::Fenced,
             StoreError::Damaged(_) => Self::Refused(error.into()),
+            StoreError::Absent { .. } => Self::Settings(error.into()),
             StoreError::Transient { .. } | StoreError::Definite { .. } => Self::Runtime(error.into()),
         }
     }

@@ -11,6 +11,7 @@ mod publisher;
 mod replay;
 mod run;
 
+pub use details::{Details, LEDGER_LANE, Shape, stream_time};
 pub use durable::Durable;
 pub use pipeline::Pipeline;
 pub use publisher::ResultLog;

@@ -29,7 +29,7 @@ use crate::{
     state::{self, Pace, Section, Sweep, Unusable},
     time::{Epoch, Millis, StreamTime},
 };
-use restore::{Machines, WAITING_BLOBS};
+use restore::WAITING_BLOBS;
 use serde::{Deserialize, Serialize};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -40,6 +40,7 @@ use std::{
 };
 use timely::{communication::initialize::WorkerGuards, scheduling::SyncActivator, worker::Worker};
 
+pub(crate) use restore::Machines;
 pub use restore::{Restore, SourceError};
 
 /// Batches that may wait in front of each worker.

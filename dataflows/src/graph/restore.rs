@@ -3,10 +3,10 @@
 use super::StartError;
 use crate::{
     machines::{AgentsMachine, DeliveriesMachine, Machine, RunsMachine},
-    route::Share,
+    route::{Route, Share},
     sequencer::Maxima,
     settings::Settings,
-    state::{self, Table, Unusable},
+    state::{self, Blob, Table, Unusable},
     time::StreamTime,
 };
 use std::sync::{
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Restore {
 
 /// One worker's machines.
 #[derive(Debug)]
-pub(super) struct Machines {
+pub(crate) struct Machines {
     pub runs: RunsMachine,
     pub agents: AgentsMachine,
     pub deliveries: DeliveriesMachine,
@@ -56,17 +56,28 @@ impl Machines {
     /// Takes in all blobs; the last of their epochs was closed at `now`.
     pub fn load(&mut self, blobs: &Receiver<Arc<Vec<u8>>>, now: StreamTime, share: Share) -> Result<(), Unusable> {
         for blob in blobs {
-            for (table, entries) in state::parse(&blob)?.sections {
-                match table {
-                    Table::Runs => self.runs.load(entries, share)?,
-                    Table::Agents => self.agents.load(entries, share)?,
-                    Table::Deliveries => self.deliveries.load(entries, share)?,
-                    Table::Registry | Table::Names => {
-                        return Err(Unusable::damaged("what belongs to the registry lies with a worker"));
-                    }
+            self.take_in(&state::parse(&blob)?, &mut |route| share.owns(route))?;
+        }
+        self.loaded(now)
+    }
+
+    /// Takes in those entries of one blob whose routes are owned.
+    pub fn take_in(&mut self, blob: &Blob<'_>, owns: &mut impl FnMut(Route) -> bool) -> Result<(), Unusable> {
+        for (table, entries) in &blob.sections {
+            match table {
+                Table::Runs => self.runs.load(*entries, owns)?,
+                Table::Agents => self.agents.load(*entries, owns)?,
+                Table::Deliveries => self.deliveries.load(*entries, owns)?,
+                Table::Registry | Table::Names => {
+                    return Err(Unusable::damaged("what belongs to the registry lies with a worker"));
                 }
             }
         }
+        Ok(())
+    }
+
+    /// All blobs are taken in; the last of their epochs was closed at `now`.
+    pub fn loaded(&mut self, now: StreamTime) -> Result<(), Unusable> {
         self.runs.loaded(now)?;
         self.agents.loaded(now)?;
         self.deliveries.loaded(now)

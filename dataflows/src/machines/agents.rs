@@ -3,7 +3,7 @@
 use super::{Close, Closed, Machine};
 use crate::{
     event::{AgentEvent, Id, Kind},
-    route::{Share, route},
+    route::{Route, route},
     series::{Limit, Quality},
     settings::Settings,
     state::{Reader, Sweep, Table, Unusable, Writer},
@@ -61,6 +61,12 @@ impl AgentsMachine {
             quality: Quality::default(),
             changes: None,
         }
+    }
+
+    /// Agents known, and how many of them are shown as online.
+    #[must_use]
+    pub fn census(&self) -> (usize, usize) {
+        (self.agents.len(), self.agents.values().filter(|agent| agent.shown).count())
     }
 
     /// Merges an event into an agent that is known or may become so. False: it is late unless another makes it known.
@@ -181,7 +187,7 @@ impl Machine for AgentsMachine {
         }
     }
 
-    fn load(&mut self, mut entries: Reader<'_>, share: Share) -> Result<(), Unusable> {
+    fn load(&mut self, mut entries: Reader<'_>, owns: &mut impl FnMut(Route) -> bool) -> Result<(), Unusable> {
         while !entries.is_empty() {
             let (tag, id) = (entries.u8()?, entries.u128()?);
             let agent = match tag {
@@ -189,7 +195,7 @@ impl Machine for AgentsMachine {
                 tag::REMOVE => None,
                 other => return Err(Unusable::damaged(format!("an agent of kind {other}"))),
             };
-            if !share.owns(route(id)) {
+            if !owns(route(id)) {
                 continue;
             }
             match agent {

@@ -168,6 +168,11 @@ impl Attempt {
         [self.queued, self.ready, self.scheduled, self.started]
     }
 
+    /// The earliest fact that is not an end; [`NEVER`]: none is known.
+    pub(super) fn first(&self) -> Millis {
+        self.facts().into_iter().min().unwrap_or(NEVER)
+    }
+
     /// The latest fact that is not an end.
     pub(super) fn latest(&self) -> Option<Millis> {
         self.facts().into_iter().filter(|time| *time != NEVER).max()

@@ -4,7 +4,7 @@ use super::{Close, Closed, Machine, domain};
 use crate::{
     event::{Delivery, DeliveryEvent},
     memory::{Fingerprint, Memory},
-    route::{Share, route},
+    route::{Route, route},
     series::{Deltas, Limit, Quality},
     settings::Settings,
     state::{Cursor, Reader, Sweep, Table, Unusable, Writer},
@@ -117,10 +117,10 @@ impl Machine for DeliveriesMachine {
         self.memory.save_swept(self.cursor.advance(sweep, Memory::shards()), out);
     }
 
-    fn load(&mut self, mut entries: Reader<'_>, share: Share) -> Result<(), Unusable> {
+    fn load(&mut self, mut entries: Reader<'_>, owns: &mut impl FnMut(Route) -> bool) -> Result<(), Unusable> {
         while !entries.is_empty() {
             let tag = entries.u8()?;
-            if !self.memory.load(tag, &mut entries, share)? {
+            if !self.memory.load(tag, &mut entries, owns)? {
                 return Err(Unusable::damaged(format!("a delivery of kind {tag}")));
             }
         }

@@ -14,13 +14,13 @@ pub use agents::AgentsMachine;
 pub use attempt::Attempt;
 pub use deliveries::DeliveriesMachine;
 pub use run::Run;
-pub use runs::RunsMachine;
+pub use runs::{RunsCensus, RunsMachine};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     graph::JobResult,
-    route::Share,
+    route::Route,
     series::Deltas,
     settings::Settings,
     state::{Reader, Section, Sweep, Table, Unusable, Writer},
@@ -46,11 +46,11 @@ pub trait Machine {
     /// Writes what the epoch just closed has changed, and the part of the rest that goes with it.
     fn save(&mut self, sweep: Sweep, out: &mut Writer);
 
-    /// Takes in stored entries, later ones over earlier ones, as far as they are this worker's.
+    /// Takes in stored entries, later ones over earlier ones, as far as this worker owns them, which is asked once an entry.
     ///
     /// # Errors
     /// [`Unusable`]
-    fn load(&mut self, entries: Reader<'_>, share: Share) -> Result<(), Unusable>;
+    fn load(&mut self, entries: Reader<'_>, owns: &mut impl FnMut(Route) -> bool) -> Result<(), Unusable>;
 
     /// All stored entries are taken in; the last of their epochs was closed at `now`.
     ///

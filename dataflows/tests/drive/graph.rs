@@ -9,6 +9,7 @@ use crate::model::{
     generate::{Log, Numbers},
 };
 use dataflows::{
+    audit::Audit,
     decode::{Decoded, Decoder},
     event::Event,
     feed::{Batch, CatchUp, EpochEnd, PartitionProgress, Records},
@@ -18,7 +19,7 @@ use dataflows::{
     registry::Snapshot,
     sequencer::{Clock, Maxima},
     settings::Settings,
-    state::Pace,
+    state::{self, Pace},
     time::{Epoch, NextOffset, StreamTime},
 };
 use std::sync::Arc;
@@ -114,6 +115,7 @@ impl Life<'_> {
                 ledger.load(blob).map_err(|e| e.to_string())?;
             }
             ledger.loaded(Epoch(kept.epoch), kept.now);
+            kept.audit(settings, &ledger.snapshot())?;
         }
         let first = kept.epoch + 1;
         let config = graph::Config {
@@ -191,6 +193,24 @@ pub fn snapshots_over_crashes(
 }
 
 impl Kept {
+    /// What lives on fits together, and is found to be what is shown.
+    fn audit(&self, settings: &Settings, shown: &Snapshot) -> Result<(), String> {
+        let mut audit = Audit::new(settings);
+        for stored in &self.store.epochs {
+            for blob in &stored.workers {
+                let writer = state::parse(blob).map_err(|e| e.to_string())?.writer;
+                audit.worker(writer.worker, blob).map_err(|e| e.to_string())?;
+            }
+            stored.ledger.iter().try_for_each(|blob| audit.ledger(blob)).map_err(|e| e.to_string())?;
+        }
+        let contents = audit.finish(Epoch(self.epoch), self.now).map_err(|e| e.to_string())?;
+        let contradictions = contents.contradictions();
+        if !contradictions.is_empty() || contents.snapshot.totals != shown.totals {
+            return Err(format!("the audit found {contradictions:?}"));
+        }
+        Ok(())
+    }
+
     fn nothing() -> Self {
         Self { store: Store::default(), epoch: 0, now: StreamTime::UNKNOWN, maxima: Maxima::default() }
     }

@@ -41,9 +41,9 @@ impl Worker {
         for blob in store.epochs.iter().flat_map(|stored| &stored.workers) {
             for (table, entries) in state::parse(blob).unwrap().sections {
                 match table {
-                    Table::Runs => self.runs.load(entries, self.share).unwrap(),
-                    Table::Agents => self.agents.load(entries, self.share).unwrap(),
-                    Table::Deliveries => self.deliveries.load(entries, self.share).unwrap(),
+                    Table::Runs => self.runs.load(entries, &mut |route| self.share.owns(route)).unwrap(),
+                    Table::Agents => self.agents.load(entries, &mut |route| self.share.owns(route)).unwrap(),
+                    Table::Deliveries => self.deliveries.load(entries, &mut |route| self.share.owns(route)).unwrap(),
                     Table::Registry | Table::Names => unreachable!("these have a lane of their own"),
                 }
             }

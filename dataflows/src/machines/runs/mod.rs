@@ -6,9 +6,12 @@
 //! or when their chunk's deadline has passed. What changed is stored ([`store`]).
 
 mod apply;
+mod census;
 mod close;
 mod keep;
 mod store;
+
+pub use census::RunsCensus;
 
 use super::{
     Close, Closed, Machine,
@@ -19,7 +22,7 @@ use super::{
 use crate::{
     event::{Id, Kind, RunEvent},
     memory::{Fingerprint, Memory},
-    route::{Share, route},
+    route::{Route, route},
     series::{Announcement, Pair, Quality},
     settings::Settings,
     slab::{ChunkBounds, Slab, Slot},
@@ -168,8 +171,8 @@ impl Machine for RunsMachine {
         self.save_all(sweep, out);
     }
 
-    fn load(&mut self, entries: Reader<'_>, share: Share) -> Result<(), Unusable> {
-        self.load_all(entries, share)
+    fn load(&mut self, entries: Reader<'_>, owns: &mut impl FnMut(Route) -> bool) -> Result<(), Unusable> {
+        self.load_all(entries, owns)
     }
 
     fn loaded(&mut self, now: StreamTime) -> Result<(), Unusable> {

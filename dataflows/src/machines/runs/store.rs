@@ -13,7 +13,7 @@ use crate::{
     },
     memory::Memory,
     names::NameId,
-    route::{Share, route},
+    route::{Route, route},
     series::Pair,
     slab::Slot,
     state::{Cursor, Reader, Sweep, Unusable, Writer},
@@ -228,25 +228,29 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn load_all(&mut self, mut entries: Reader<'_>, share: Share) -> Result<(), Unusable> {
+    pub(super) fn load_all(
+        &mut self,
+        mut entries: Reader<'_>,
+        owns: &mut impl FnMut(Route) -> bool,
+    ) -> Result<(), Unusable> {
         while !entries.is_empty() {
             let tag = entries.u8()?;
             match tag {
-                tag::RUN => self.load_run(&mut entries, share)?,
-                tag::RUN_GONE => self.load_run_gone(&mut entries, share)?,
-                tag::ATTEMPT => self.load_attempt(&mut entries, share)?,
-                tag::ATTEMPT_GONE => self.load_attempt_gone(&mut entries, share)?,
-                _ if self.memory.load(tag, &mut entries, share)? => {}
+                tag::RUN => self.load_run(&mut entries, owns)?,
+                tag::RUN_GONE => self.load_run_gone(&mut entries, owns)?,
+                tag::ATTEMPT => self.load_attempt(&mut entries, owns)?,
+                tag::ATTEMPT_GONE => self.load_attempt_gone(&mut entries, owns)?,
+                _ if self.memory.load(tag, &mut entries, owns)? => {}
                 other => return Err(Unusable::damaged(format!("a run or job of kind {other}"))),
             }
         }
         Ok(())
     }
 
-    fn load_run(&mut self, entries: &mut Reader<'_>, share: Share) -> Result<(), Unusable> {
+    fn load_run(&mut self, entries: &mut Reader<'_>, owns: &mut impl FnMut(Route) -> bool) -> Result<(), Unusable> {
         let id = entries.u128()?;
         let run = read_run(id, entries)?;
-        if !share.owns(route(id)) {
+        if !owns(route(id)) {
             return Ok(());
         }
         match self.find_run(id) {
@@ -260,9 +264,16 @@ impl RunsMachine {
         Ok(())
     }
 
-    fn load_run_gone(&mut self, entries: &mut Reader<'_>, share: Share) -> Result<(), Unusable> {
+    fn load_run_gone(
+        &mut self,
+        entries: &mut Reader<'_>,
+        owns: &mut impl FnMut(Route) -> bool,
+    ) -> Result<(), Unusable> {
         let id = entries.u128()?;
-        let Some(slot) = self.find_run(id).filter(|_| share.owns(route(id))) else { return Ok(()) };
+        if !owns(route(id)) {
+            return Ok(());
+        }
+        let Some(slot) = self.find_run(id) else { return Ok(()) };
         if self.runs[slot].attempts > 0 {
             return Err(Unusable::damaged(format!("run {id:032x} ends before its jobs")));
         }
@@ -270,10 +281,14 @@ impl RunsMachine {
         Ok(())
     }
 
-    fn load_attempt(&mut self, entries: &mut Reader<'_>, share: Share) -> Result<(), Unusable> {
+    fn load_attempt(
+        &mut self,
+        entries: &mut Reader<'_>,
+        owns: &mut impl FnMut(Route) -> bool,
+    ) -> Result<(), Unusable> {
         let run = entries.u128()?;
         let (attempt, end) = read_attempt(entries)?;
-        if !share.owns(route(run)) {
+        if !owns(route(run)) {
             return Ok(());
         }
         let run = self.find_run(run).unwrap_or_else(|| self.insert_run(Run::awaited(run)));
@@ -293,9 +308,13 @@ impl RunsMachine {
         Ok(())
     }
 
-    fn load_attempt_gone(&mut self, entries: &mut Reader<'_>, share: Share) -> Result<(), Unusable> {
+    fn load_attempt_gone(
+        &mut self,
+        entries: &mut Reader<'_>,
+        owns: &mut impl FnMut(Route) -> bool,
+    ) -> Result<(), Unusable> {
         let (run, job, number) = (entries.u128()?, entries.u128()?, entries.small()?);
-        if !share.owns(route(run)) {
+        if !owns(route(run)) {
             return Ok(());
         }
         let kept = self.find_run(run).and_then(|run| self.find_attempt(run, job, number));

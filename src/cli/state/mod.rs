@@ -1,0 +1,38 @@
+//! `state`: the durable state looked at, copied, begun anew. One file a verb: arguments in, words out.
+
+mod show;
+mod verify;
+
+use super::Failure;
+use crate::config::environment::Surroundings;
+use clap::Subcommand;
+use std::io::{ErrorKind, Write};
+
+/// Look after the durable state.
+#[derive(Debug, Subcommand)]
+pub enum StateVerb {
+    Show(show::Show),
+    Verify(verify::Verify),
+}
+
+impl StateVerb {
+    pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
+        match self {
+            Self::Show(verb) => verb.start(around, out),
+            Self::Verify(verb) => verb.start(around, out),
+        }
+    }
+}
+
+/// A verb's result. A reader that has seen enough, as `head`, is no error.
+fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written.map_err(anyhow::Error::from)?),
+    }
+}
+
+/// Two columns.
+fn columns<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    rows.into_iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect()
+}

@@ -1,0 +1,103 @@
+//! Reads all that a restore would, into an [`Audit`], and notes what is wrong with it on the way.
+
+use super::progress;
+use crate::{
+    store::{Blob, ChunkId, Damage, Snapshot, StoreError, blobs},
+    wiring::{Details, LEDGER_LANE, RunError, stream_time},
+};
+use dataflows::{
+    audit::{Audit, Contents},
+    settings::Settings,
+    state::Unusable,
+    time::Epoch,
+};
+use std::collections::BTreeSet;
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub blobs: u64,
+    pub bytes: u64,
+    pub lanes: BTreeSet<u32>,
+    /// All that was wrong.
+    pub damages: Vec<Damage>,
+    /// What the state holds; `None` where parts of it cannot be read.
+    pub contents: Option<Contents>,
+}
+
+/// Reads the blobs of a snapshot from its horizon on. `settings`: those of the stored series.
+pub async fn load(snapshot: &mut Snapshot, settings: &Settings) -> Result<Loaded, RunError> {
+    let mut loaded = Loaded::default();
+    let mut audit = Audit::new(settings);
+    let bar = progress::of_bytes(snapshot.sizes.bytes);
+    loop {
+        match snapshot.next().await {
+            Ok(None) => break,
+            Ok(Some(blob)) => {
+                bar.inc(blob.bytes.len() as u64);
+                loaded.take(&mut audit, settings, &blob)?;
+            }
+            Err(StoreError::Damaged(damage)) if damage.chunk.is_some() => loaded.damages.push(damage),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bar.finish_and_clear();
+    if loaded.damages.is_empty() {
+        loaded.finish(audit, snapshot)?;
+    }
+    Ok(loaded)
+}
+
+impl Loaded {
+    fn take(&mut self, audit: &mut Audit, settings: &Settings, blob: &Blob) -> Result<(), RunError> {
+        self.blobs += 1;
+        self.bytes += blob.bytes.len() as u64;
+        self.lanes.insert(blob.lane);
+        if !self.damages.is_empty() {
+            // what follows from what could not be read is no damage of its own
+            *audit = Audit::new(settings);
+        }
+        let taken = match blob.lane {
+            LEDGER_LANE => audit.ledger(&blob.bytes),
+            worker => audit.worker(worker as usize, &blob.bytes),
+        };
+        match taken {
+            Ok(()) => {}
+            Err(Unusable::Damaged(reason)) => {
+                let chunk = ChunkId { epoch: blob.epoch, lane: blob.lane, chunk: 0 };
+                self.damages.push(Damage { table: blobs::TABLE, chunk: Some(chunk), reason });
+            }
+            Err(newer @ Unusable::Newer { .. }) => return Err(RunError::Refused(newer.into())),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, audit: Audit, snapshot: &Snapshot) -> Result<(), RunError> {
+        let manifest = &snapshot.manifest;
+        let whole = |reason| Damage { table: blobs::TABLE, chunk: None, reason };
+        match audit.finish(Epoch(manifest.epoch), stream_time(manifest)) {
+            Ok(contents) => {
+                self.damages.extend(contents.contradictions().into_iter().map(whole));
+                self.contents = Some(contents);
+                Ok(())
+            }
+            Err(Unusable::Damaged(reason)) => {
+                self.damages.push(whole(reason));
+                Ok(())
+            }
+            Err(newer @ Unusable::Newer { .. }) => Err(RunError::Refused(newer.into())),
+        }
+    }
+}
+
+/// Settings that stored series have the form of, whatever the settings are now.
+pub fn settings_of(details: &Details) -> Settings {
+    let mut settings = Settings::default();
+    if details.shape.is_set() {
+        settings.duration_buckets_ms.clone_from(&details.shape.duration_buckets_ms);
+        settings.queue_buckets_ms.clone_from(&details.shape.queue_buckets_ms);
+        settings.webhook_providers.clone_from(&details.shape.webhook_providers);
+        settings.webhook_outcomes.clone_from(&details.shape.webhook_outcomes);
+    }
+    settings
+}

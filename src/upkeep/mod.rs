@@ -1,0 +1,29 @@
+//! Looking after the durable state while no pipeline runs on it, or beside one: what the verbs of `state` do.
+//!
+//! One file a verb. Those that only look ([`show`], [`verify`]) read one moment's [`Snapshot`](crate::store::Snapshot)
+//! and write nothing. What must stay true: nobody but the holder of the lease writes (I7), and a verb that is killed leaves
+//! the state as it was or as it was to become (I4).
+
+mod load;
+mod manifest;
+mod progress;
+pub mod show;
+pub mod verify;
+
+use crate::{
+    store::{Options, StateUrl, Store},
+    wiring::RunError,
+};
+use anyhow::Context;
+
+/// Does a verb's work on a runtime of its own.
+pub fn wait<T>(work: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
+    // a second thread, so that the lease is renewed while this one writes a file
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context("starting the asynchronous runtime")?.block_on(work)
+}
+
+/// Opens state that is there, for looking only.
+async fn open_to_look(url: &StateUrl) -> Result<Store, RunError> {
+    Ok(Store::open_with(url, Options::look_only()).await?)
+}

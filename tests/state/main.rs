@@ -1,0 +1,6 @@
+//! The verbs of `state`, by the real program over state that a real pipeline has written.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+
+mod looking;
+mod support;
