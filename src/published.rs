@@ -6,10 +6,12 @@ use prometheus::{Histogram, HistogramOpts, Registry, process_collector::ProcessC
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
+    time::Instant,
 };
+use tokio::sync::watch;
 
 /// Shared by the publisher (one writer) and any number of scrapes.
 #[derive(Debug)]
@@ -21,6 +23,10 @@ pub struct Published {
     pub checks: Checks,
     /// The series are hidden: another instance may show them (I7).
     pub withdrawn: AtomicBool,
+    /// After this they are hidden, too: another instance may have taken over. Not set where none may (`ha`).
+    pub ours_until: OnceLock<watch::Receiver<Instant>>,
+    /// Another instance holds the lease: only the checks of [`STANDBY_CHECKS`] apply.
+    pub standby: AtomicBool,
 }
 
 /// Own health, as exposed under `gocdnext_flow_*`. Times are Unix ms; 0 or `i64::MIN`: none yet.
@@ -49,7 +55,11 @@ pub struct OwnHealth {
 pub struct Checks(pub Mutex<BTreeMap<&'static str, Result<(), String>>>);
 
 /// The names of the checks, in the order shown.
-pub const CHECKS: [&str; 5] = ["database", "kafka", "catch_up", "commits", "lease"];
+pub const CHECKS: [&str; 5] = ["database", "kafka", "catch_up", "commits", LEASE_CHECK];
+
+/// What an instance can be asked that reads and commits nothing yet.
+pub const STANDBY_CHECKS: [&str; 2] = ["database", LEASE_CHECK];
+pub const LEASE_CHECK: &str = "lease";
 
 impl Published {
     #[must_use]
@@ -61,13 +71,16 @@ impl Published {
             own: OwnHealth::new(),
             checks: Checks(Mutex::new(BTreeMap::from(waiting))),
             withdrawn: AtomicBool::new(false),
+            ours_until: OnceLock::new(),
+            standby: AtomicBool::new(false),
         })
     }
 
     /// What a scrape may show.
     #[must_use]
     pub fn shown(&self) -> Option<Arc<Snapshot>> {
-        if self.withdrawn.load(Ordering::Acquire) { None } else { self.snapshot.load_full() }
+        let lapsed = self.ours_until.get().is_some_and(|until| Instant::now() >= *until.borrow());
+        if lapsed || self.withdrawn.load(Ordering::Acquire) { None } else { self.snapshot.load_full() }
     }
 
     /// Says how a check is.
@@ -107,5 +120,28 @@ impl OwnHealth {
             registry,
             stopping: AtomicBool::new(false),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::{registry::Registry, series::Deltas, settings::Settings, time::Epoch, time::StreamTime};
+    use std::time::Duration;
+
+    #[test]
+    fn series_are_hidden_once_another_may_have_taken_over() {
+        let published = Published::new(Names::new(1));
+        let settings = Settings::default();
+        let snapshot = Registry::new(&settings).fold(Epoch(1), StreamTime(1), Deltas::new(&settings));
+        published.snapshot.store(Some(Arc::new(snapshot)));
+        assert!(published.shown().is_some(), "nobody may take over");
+        let (prolong, until) = watch::channel(Instant::now());
+        published.ours_until.set(until).unwrap();
+        assert!(published.shown().is_none());
+        prolong.send_replace(Instant::now() + Duration::from_mins(1));
+        assert!(published.shown().is_some());
+        published.withdrawn.store(true, Ordering::Release);
+        assert!(published.shown().is_none());
     }
 }

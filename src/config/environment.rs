@@ -9,6 +9,9 @@ pub const PREFIX: &str = "GOCDNEXT_FLOW_";
 pub const CONFIG_VARIABLE: &str = "GOCDNEXT_FLOW_CONFIG";
 /// Read when the program is built, not when it runs.
 const BUILD_VARIABLE: &str = "GOCDNEXT_FLOW_REVISION";
+/// Where a debug build is to pause; a release knows no such variable.
+#[cfg(debug_assertions)]
+pub const PAUSE_VARIABLE: &str = "GOCDNEXT_FLOW_PAUSE_AT";
 
 /// What the loader asks the process for.
 pub trait Surroundings {
@@ -42,7 +45,7 @@ impl Surroundings for Process {
 pub(super) fn given(variables: Vec<(String, String)>) -> Vec<Given> {
     let mut given: Vec<_> = variables
         .into_iter()
-        .filter(|(name, _)| name.starts_with(PREFIX) && name != CONFIG_VARIABLE && name != BUILD_VARIABLE)
+        .filter(|(name, _)| name.starts_with(PREFIX) && !is_no_setting(name))
         .filter(|(name, _)| !is_service_link(&name[PREFIX.len()..]))
         .map(|(variable, value)| Given {
             name: setting_name(&variable),
@@ -52,6 +55,14 @@ pub(super) fn given(variables: Vec<(String, String)>) -> Vec<Given> {
         .collect();
     given.sort_by(|a, b| a.name.cmp(&b.name));
     given
+}
+
+fn is_no_setting(name: &str) -> bool {
+    #[cfg(debug_assertions)]
+    if name == PAUSE_VARIABLE {
+        return true;
+    }
+    name == CONFIG_VARIABLE || name == BUILD_VARIABLE
 }
 
 /// `GOCDNEXT_FLOW_JOB_TTL` is `job_ttl`; `GOCDNEXT_FLOW_KAFKA_A_B` is librdkafka's `a.b`, unless a setting is named so.

@@ -92,6 +92,7 @@ pub struct Held {
     store: Arc<Store>,
     pub generation: u64,
     standing: watch::Receiver<Standing>,
+    ours_until: watch::Receiver<Instant>,
     renewal: JoinHandle<()>,
 }
 
@@ -100,8 +101,16 @@ impl Held {
     #[must_use]
     pub fn keep(store: Arc<Store>, generation: u64, ttl: Duration) -> Self {
         let (tell, standing) = watch::channel(Standing::Held);
-        let renewal = tokio::spawn(renew(Arc::clone(&store), generation, ttl, tell));
-        Self { store, generation, standing, renewal }
+        let (prolong, ours_until) = watch::channel(Instant::now() + ttl);
+        let renewal = tokio::spawn(renew(Arc::clone(&store), generation, ttl, tell, prolong));
+        Self { store, generation, standing, ours_until, renewal }
+    }
+
+    /// Until when nobody else can have taken over. It is past as soon as this process wakes that was stopped for longer,
+    /// before anything can be asked of the database.
+    #[must_use]
+    pub fn ours_until(&self) -> watch::Receiver<Instant> {
+        self.ours_until.clone()
     }
 
     /// Follows whether it is still held.
@@ -126,14 +135,19 @@ impl Drop for Held {
     }
 }
 
-async fn renew(store: Arc<Store>, generation: u64, ttl: Duration, tell: watch::Sender<Standing>) {
-    let mut renewed = Instant::now();
+async fn renew(
+    store: Arc<Store>,
+    generation: u64,
+    ttl: Duration,
+    tell: watch::Sender<Standing>,
+    prolong: watch::Sender<Instant>,
+) {
     loop {
         sleep(RENEW_EVERY).await;
         let asked = Instant::now();
         match store.renew(generation).await {
             Ok(()) => {
-                renewed = asked;
+                prolong.send_replace(asked + ttl);
                 tell.send_replace(Standing::Held);
             }
             Err(StoreError::Fenced) => {
@@ -142,7 +156,7 @@ async fn renew(store: Arc<Store>, generation: u64, ttl: Duration, tell: watch::S
             }
             Err(error) => {
                 tracing::debug!(%error, "the lease could not be renewed");
-                if renewed.elapsed() >= ttl {
+                if Instant::now() >= *prolong.borrow() {
                     tell.send_replace(Standing::Unsure);
                 }
             }

@@ -26,8 +26,8 @@ use tokio::runtime::Handle;
 /// Pauses between tries double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// A cycle of the sweep goes with at least so many bytes of changes.
-const LEAST_CYCLE_BYTES: u64 = 4 << 20;
+/// A cycle of the sweep goes with at least so many bytes of changes; in tests, which are short, with few.
+const LEAST_CYCLE_BYTES: u64 = if cfg!(debug_assertions) { 256 << 10 } else { 4 << 20 };
 /// What a row costs beside its bytes.
 const ROW_BYTES: u64 = 128;
 /// Garbage that is deleted in one transaction, about.

@@ -4,6 +4,7 @@ use super::{
     RunError,
     committer::Writer,
     details::{Details, LEDGER_LANE, stream_time},
+    pause,
 };
 use crate::{
     config::Config,
@@ -20,7 +21,7 @@ use dataflows::{
     time::Epoch,
 };
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 use tokio::runtime::Handle;
@@ -55,14 +56,13 @@ impl Durable {
         topic: &str,
         published: &Published,
     ) -> Result<Self, RunError> {
-        let store = Arc::new(open(url, published).await?);
+        let store = Arc::new(pause::probed(open(url, published).await?));
         published.check("database", Ok(()));
         let who = claimant(config);
         let ha = config.ha;
-        let mut standby = false;
         let generation = lease::acquire(&store, &who, |waiting| match waiting {
             Waiting::Standby { holder } => {
-                if !std::mem::replace(&mut standby, true) {
+                if !published.standby.swap(true, Ordering::AcqRel) {
                     tracing::info!(holder, "stands by: another instance writes this state");
                 }
                 published.check("database", Ok(()));
@@ -72,8 +72,13 @@ impl Durable {
             Waiting::Unanswered(reason) => published.check("database", Err(reason.clone())),
         });
         let generation = generation.await?;
+        published.standby.store(false, Ordering::Release);
         published.check("lease", Ok(()));
         let held = Held::keep(Arc::clone(&store), generation, config.lease_ttl);
+        if ha {
+            // a process takes the lease once
+            let _ = published.ours_until.set(held.ours_until());
+        }
         let manifest = retried(published, || store.manifest()).await?;
         let details = Details::read(&manifest, topic, &config.dataflow)?;
         let writer = Writer { store, runtime: Handle::current(), generation };

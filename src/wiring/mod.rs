@@ -6,6 +6,7 @@ mod details;
 mod durable;
 mod gate;
 pub mod outcome;
+mod pause;
 mod pipeline;
 mod publisher;
 mod replay;

@@ -6,6 +6,7 @@
 use super::{
     committer::{CommitError, Committer},
     gate::Gate,
+    pause,
 };
 use crate::{
     published::Published,
@@ -93,6 +94,7 @@ impl Publisher {
         if !output.dead_letters.is_empty() {
             self.letters.deliver(&output.dead_letters)?;
         }
+        pause::at("letters");
         let epoch = output.end.epoch;
         let deltas = std::mem::take(&mut output.deltas);
         let snapshot = self.ledger.fold(epoch, output.stream_time, deltas);
@@ -113,6 +115,7 @@ impl Publisher {
             // before that, a former run may have written them: at most once
             (self.results)(&output.results, &published);
         }
+        pause::at("published");
         let own = &published.own;
         own.committed_epoch.store(epoch.0, Relaxed);
         own.committed_at_ms.store(wall_ms(), Relaxed);

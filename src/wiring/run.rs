@@ -122,7 +122,7 @@ impl Parts {
                 error = pipeline.failed() => return error,
                 _ = standing.changed() => {
                     let standing = *standing.borrow_and_update();
-                    stand(standing, config, published);
+                    stand(standing, published);
                     if standing == Standing::Fenced {
                         return RunError::Fenced;
                     }
@@ -168,13 +168,16 @@ impl Parts {
 }
 
 /// What follows from whether the lease is held (I5, I7).
-fn stand(standing: Standing, config: &Config, published: &Published) {
-    let (withdrawn, check) = match standing {
-        Standing::Held => (false, Ok(())),
-        Standing::Unsure => (config.ha, Err("the lease could not be renewed".to_owned())),
-        Standing::Fenced => (true, Err("another instance has taken over".to_owned())),
+fn stand(standing: Standing, published: &Published) {
+    let check = match standing {
+        Standing::Held => Ok(()),
+        // with `ha` the series are hidden by now, see `Published::ours_until`
+        Standing::Unsure => Err("the lease could not be renewed".to_owned()),
+        Standing::Fenced => {
+            published.withdrawn.store(true, Ordering::Release);
+            Err("another instance has taken over".to_owned())
+        }
     };
-    published.withdrawn.store(withdrawn, Ordering::Release);
     published.check("lease", check);
 }
 

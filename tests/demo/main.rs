@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
+#[path = "../support/http.rs"]
+mod http;
 mod process;
+#[path = "../support/prometheus.rs"]
 mod prometheus;
 
-use process::{Demo, demo, free_address, sum};
+use http::free_address;
+use process::{Demo, demo, sum};
 use prometheus::{Prometheus, promtool_check};
 use std::{collections::BTreeMap, net::TcpListener};
 

@@ -1,8 +1,8 @@
 //! A demo on a random port, and what it answers.
 
+use crate::http::{free_address, get};
 use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -20,10 +20,6 @@ pub fn demo(flags: &[&str]) -> Command {
         }
     }
     command
-}
-
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A running demo; killed with the test if it has not ended before.
@@ -51,17 +47,7 @@ impl Demo {
 
     /// Status and body; 0 where nothing answers.
     pub fn get(&self, path: &str) -> (u16, String) {
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(self.address)?;
-            // HTTP/1.0: no chunks
-            write!(stream, "GET {path} HTTP/1.0\r\nhost: demo\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        let answer = ask().unwrap_or_default();
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-        (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+        get(self.address, path, PATIENCE).unwrap_or_default()
     }
 
     pub fn metrics(&self) -> String {

@@ -1,78 +1,15 @@
 //! A real Prometheus scrapes the sidecar and keeps what it is given, exemplars included.
 
-use crate::support::{Client, PATIENCE, Server, TRACE_HEX};
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../support/prometheus.rs"]
+mod server;
+
+use crate::support::{Server, TRACE_HEX};
 use dataflows::series::CATALOGUE;
 use gocdnext_flow::config::Config;
 use serde_json::Value;
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
-
-/// Ends with the test.
-struct Prometheus {
-    process: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Prometheus {
-    /// `None` where it is not installed.
-    fn start(target: SocketAddr, directory: &Path) -> Option<Self> {
-        let config = directory.join("prometheus.yml");
-        let scrape = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs: [{{job_name: flow, static_configs: [{{targets: [\"{target}\"]}}]}}]\n"
-        );
-        std::fs::write(&config, scrape).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let started = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .args(["--enable-feature=exemplar-storage", "--scrape.discovery-reload-interval=500ms"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match started {
-            Ok(process) => Some(Self { process, address }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => panic!("prometheus does not start: {error}"),
-        }
-    }
-
-    /// `data` of an API's answer; `None` while there is none.
-    fn api(&self, path: &str) -> Option<Value> {
-        std::net::TcpStream::connect(self.address).ok()?;
-        // HTTP/1.0: no chunks
-        let answer = Client::connect(self.address).ask(&format!("GET /api/v1/{path} HTTP/1.0\r\nhost: x\r\n\r\n"));
-        let mut answer: Value = serde_json::from_slice(&answer.body).ok()?;
-        Some(answer["data"].take())
-    }
-
-    /// The first answer that satisfies.
-    fn wait_for(&self, path: &str, enough: impl Fn(&Value) -> bool) -> Value {
-        let until = Instant::now() + PATIENCE;
-        let mut last = None;
-        while Instant::now() < until {
-            last = self.api(path);
-            match last {
-                Some(data) if enough(&data) => return data,
-                _ => thread::sleep(Duration::from_millis(100)),
-            }
-        }
-        panic!("prometheus has nothing at {path} but {last:?}")
-    }
-}
+use server::Prometheus;
 
 fn has_result(data: &Value) -> bool {
     data["result"].as_array().is_some_and(|result| !result.is_empty())

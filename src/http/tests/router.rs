@@ -11,7 +11,7 @@ use axum::{
 use flate2::read::GzDecoder;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use std::io::Read as _;
+use std::{io::Read as _, sync::atomic::Ordering};
 use tower::ServiceExt as _;
 
 struct Answer {
@@ -126,6 +126,22 @@ async fn it_is_ready_when_every_check_holds() {
     set("commits", Ok(()));
     let answer = get_with(state.clone(), "/readyz", header::ACCEPT, "*/*").await;
     assert_eq!((answer.status, answer.json()["ready"].as_bool()), (StatusCode::OK, Some(true)));
+}
+
+#[tokio::test]
+async fn a_standby_is_ready_when_it_may_take_over() {
+    let state = state();
+    state.published.standby.store(true, Ordering::Release);
+    state.published.check("database", Ok(()));
+    for (held, status) in
+        [(Err("another holds it".to_owned()), StatusCode::SERVICE_UNAVAILABLE), (Ok(()), StatusCode::OK)]
+    {
+        state.published.check("lease", held);
+        let answer = get_with(state.clone(), "/readyz", header::ACCEPT, "*/*").await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.json()["checks"]["lease"]["role"], "standby");
+        assert_eq!(answer.json()["checks"].as_object().map(serde_json::Map::len), Some(2), "it reads nothing");
+    }
 }
 
 #[tokio::test]

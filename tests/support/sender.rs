@@ -1,0 +1,127 @@
+//! Sends a load into a topic, at a rate, for as long as the test goes on.
+
+use super::load::{EVENTS_A_SECOND, Load};
+use anyhow::{Context, Result, anyhow};
+use gocdnext_flow::fleet::Record;
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// An outage of a broker in a test is shorter.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(120);
+/// Records between two looks at the clock.
+const AT_ONCE: u32 = 10;
+
+/// Where the records go.
+#[derive(Clone, Debug)]
+pub struct Topic {
+    pub brokers: String,
+    pub name: String,
+}
+
+/// A thread that sends. See the module.
+pub struct Sender {
+    topic: Topic,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: Option<JoinHandle<Result<u64>>>,
+}
+
+impl Sender {
+    pub fn start(topic: &Topic, load: Load) -> Result<Self> {
+        let (stop, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let mut sending = Sending {
+            producer: producer(&topic.brokers)?,
+            topic: topic.name.clone(),
+            stop: Arc::clone(&stop),
+            sent: Arc::clone(&sent),
+        };
+        let thread = Some(std::thread::spawn(move || sending.run(load)));
+        Ok(Self { topic: topic.clone(), stop, sent, thread })
+    }
+
+    pub const fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// Records handed to the client so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Ends the log, once the broker has all of it; how many records were sent.
+    pub fn finish(mut self) -> Result<u64> {
+        self.stop.store(true, Relaxed);
+        let thread = self.thread.take().context("it sends")?;
+        thread.join().map_err(|_| anyhow!("sending has failed"))?
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // its error is of interest only where the log is used
+            let _ = thread.join();
+        }
+    }
+}
+
+fn producer(brokers: &str) -> Result<BaseProducer> {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", brokers).set("enable.idempotence", "true").set("linger.ms", "2");
+    settings.set("partitioner", "murmur2_random").set("topic.metadata.refresh.interval.ms", "200");
+    settings.set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string());
+    // an outage must not be made up for in a burst
+    settings.set("queue.buffering.max.messages", EVENTS_A_SECOND.to_string());
+    Ok(settings.create()?)
+}
+
+struct Sending {
+    producer: BaseProducer,
+    topic: String,
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+}
+
+impl Sending {
+    fn run(&mut self, mut load: Load) -> Result<u64> {
+        let gap = Duration::from_secs(1) * AT_ONCE / EVENTS_A_SECOND;
+        let mut due = Instant::now();
+        while !self.stop.load(Relaxed) {
+            for record in load.by_ref().take(AT_ONCE as usize) {
+                self.send(&record)?;
+            }
+            self.producer.poll(Duration::ZERO);
+            // what is late is not made up for: the log would lose its punctuality
+            due = (due + gap).max(Instant::now());
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+        self.producer.flush(DELIVERED_WITHIN).context("the last records are not delivered")?;
+        Ok(self.sent.load(Relaxed))
+    }
+
+    fn send(&mut self, record: &Record) -> Result<()> {
+        let mut out = BaseRecord::to(&self.topic).key(&record.key[..]).payload(&record.value[..]);
+        out = out.timestamp(record.time_ms);
+        while let Err((error, back)) = self.producer.send(out) {
+            if !matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
+                return Err(error.into());
+            }
+            self.producer.poll(Duration::from_millis(20));
+            out = back;
+        }
+        self.sent.fetch_add(1, Relaxed);
+        Ok(())
+    }
+}
