@@ -105,6 +105,7 @@ fn options(path: &Path) -> ReplayOptions {
         metrics_out: None,
         dead_letters: None,
         log_jobs: false,
+        state: None,
     }
 }
 

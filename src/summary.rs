@@ -47,10 +47,10 @@ impl Tally {
         }
     }
 
-    /// The summary, with the final snapshot's counts of events. `records`: what was read in all.
+    /// The summary of what came between two snapshots. `records`: what was read in all.
     #[must_use]
-    pub fn finish(self, snapshot: &Snapshot, records: u64) -> Summary {
-        let quality = &snapshot.totals.quality;
+    pub fn finish(self, before: &Snapshot, snapshot: &Snapshot, records: u64) -> Summary {
+        let quality = &snapshot.totals.quality.since(&before.totals.quality);
         Summary {
             records,
             events: quality.events.iter().sum(),
@@ -62,7 +62,7 @@ impl Tally {
             conflicts: quality.conflicts,
             skewed: quality.skewed,
             over_limit: quality.over_limit.iter().sum(),
-            lost: snapshot.totals.jobs_lost,
+            lost: snapshot.totals.jobs_lost.saturating_sub(before.totals.jobs_lost),
             by_status: self.by_status,
             reclaimed: self.reclaimed,
             open: self.open,

@@ -36,6 +36,7 @@ fn options(format: InputFormat, files: &[PathBuf]) -> ReplayOptions {
         metrics_out: None,
         dead_letters: None,
         log_jobs: false,
+        state: None,
     }
 }
 

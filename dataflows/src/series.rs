@@ -219,6 +219,24 @@ impl Quality {
         self.skewed += other.skewed;
     }
 
+    /// What has come since `before`, an earlier state of the same counts.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        fn less<const N: usize>(now: [u64; N], before: [u64; N]) -> [u64; N] {
+            std::array::from_fn(|index| now[index].saturating_sub(before[index]))
+        }
+        Self {
+            events: less(self.events, before.events),
+            rejected: less(self.rejected, before.rejected),
+            over_limit: less(self.over_limit, before.over_limit),
+            ignored: self.ignored.saturating_sub(before.ignored),
+            duplicates: self.duplicates.saturating_sub(before.duplicates),
+            late: self.late.saturating_sub(before.late),
+            conflicts: self.conflicts.saturating_sub(before.conflicts),
+            skewed: self.skewed.saturating_sub(before.skewed),
+        }
+    }
+
     /// Counts one bite of a bound.
     pub fn over(&mut self, limit: Limit) {
         self.over_limit[limit as usize] += 1;

@@ -3,6 +3,7 @@
 use super::{Failure, logged::logged, settings::SettingFlags};
 use crate::{
     config::{environment::Surroundings, table::verbs},
+    store::StateUrl,
     wiring::{self, InputFormat, ReplayOptions},
 };
 use clap::{Args, ValueEnum};
@@ -14,6 +15,7 @@ Examples:
   gocdnext-flow replay mon.gz tue.gz --workers 4 --metrics-out final.prom --dead-letters rejected
   gocdnext-flow replay --format job-log jobs.csv --time-origin 2024-01-01T00:00:00Z
   zcat events.gz | gocdnext-flow replay - --metrics-out - --log-level warn
+  gocdnext-flow replay mon.gz --state sqlite:week.db && gocdnext-flow replay tue.gz --state sqlite:week.db
 
 Time is the log's own: a replay of last year ends at its last event, whatever the clock says now.";
 
@@ -44,6 +46,10 @@ pub struct Replay {
     /// Write what cannot be read to this file, with its place and the reason
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
+    /// Go on where a former replay with the same state has ended, and keep what comes of this one (`sqlite:PATH` or
+    /// `postgres://...`). A file given again is read from where it was left
+    #[arg(long, value_name = "URL")]
+    state: Option<StateUrl>,
     /// Log a line for each finished job
     #[arg(long)]
     log_jobs: bool,
@@ -70,6 +76,7 @@ impl Replay {
             metrics_out: self.metrics_out,
             dead_letters: self.dead_letters,
             log_jobs: self.log_jobs,
+            state: self.state,
         };
         logged(config, |config| wiring::replay(config, &options))
     }

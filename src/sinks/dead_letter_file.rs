@@ -8,7 +8,7 @@ use dataflows::feed::DeadLetter;
 use serde::Serialize;
 use std::{
     fmt::Write as _,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
     path::Path,
 };
@@ -53,14 +53,23 @@ struct Out {
 impl DeadLetterFile {
     /// Makes the file anew, at once: better refused now than after an hour of reading.
     pub fn create(path: Option<&Path>, sources: Vec<String>) -> Result<Self, SinkError> {
-        let create = |path: &Path| {
+        Self::open(path, sources, File::options().create(true).write(true).truncate(true))
+    }
+
+    /// Goes on with the file, or makes it.
+    pub fn append(path: Option<&Path>, sources: Vec<String>) -> Result<Self, SinkError> {
+        Self::open(path, sources, File::options().create(true).append(true))
+    }
+
+    fn open(path: Option<&Path>, sources: Vec<String>, how: &OpenOptions) -> Result<Self, SinkError> {
+        let open = |path: &Path| {
             let name = path.display().to_string();
-            match File::create(path) {
+            match how.open(path) {
                 Ok(file) => Ok(Out { name, writer: BufWriter::new(file) }),
                 Err(error) => Err(SinkError { target: format!("`{name}`"), cause: error.to_string() }),
             }
         };
-        Ok(Self { sources, out: path.map(create).transpose()?, written: 0, shown: String::new() })
+        Ok(Self { sources, out: path.map(open).transpose()?, written: 0, shown: String::new() })
     }
 
     /// Letters so far.

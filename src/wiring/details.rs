@@ -1,7 +1,7 @@
 //! What the manifest says beside epoch and stream time, as JSON: where the source goes on, and what the series look like.
 
 use super::RunError;
-use crate::store::Manifest;
+use crate::{sources::files::Marks, store::Manifest};
 use dataflows::{
     feed::PartitionProgress,
     sequencer::Maxima,
@@ -24,6 +24,9 @@ pub struct Details {
     pub topic_id: Option<String>,
     /// Next offsets by partition.
     pub offsets: BTreeMap<u32, i64>,
+    /// In a replay, how far each file was read, by partition.
+    #[serde(default, skip_serializing_if = "Marks::is_empty")]
+    pub files: Marks,
     /// The largest time seen in each partition.
     pub maxima: BTreeMap<u32, Millis>,
     /// The end offsets of the very first start (I2).

@@ -19,6 +19,7 @@ pub use publisher::ResultLog;
 pub use replay::{Replayed, read_files, replay};
 pub use run::{run, run_published, run_until};
 
+use crate::store::StateUrl;
 use std::path::PathBuf;
 
 /// Why `run`, `demo` or `replay` ended; decides the exit code.
@@ -62,4 +63,6 @@ pub struct ReplayOptions {
     pub dead_letters: Option<PathBuf>,
     /// Log a line for each finished job.
     pub log_jobs: bool,
+    /// Where a former replay is gone on from, and this one is kept; `None`: nothing is.
+    pub state: Option<StateUrl>,
 }

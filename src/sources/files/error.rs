@@ -38,6 +38,13 @@ pub enum SourceError {
     MissingColumns { file: String, missing: String, found: String, expected: String },
     #[error("`{file}`, line {line}: a row longer than {max_mib} MiB; is a quote (\") left open there?")]
     RowTooLong { file: String, line: u64, max_mib: usize },
+    #[error(
+        "`{file}` is not the file that a former replay has read: its first {lines} lines are others; give that file, \
+         give this one under another name, or another `--state`"
+    )]
+    Changed { file: String, lines: i64 },
+    #[error("`{file}` was read up to line {line} and not to its end by a former replay: give it again, too")]
+    BrokenOff { file: String, line: i64 },
     #[error("{files}: nothing in it to replay (the file is empty)")]
     Empty { files: String },
 }
@@ -55,6 +62,12 @@ impl SourceError {
                 | Self::LooksLikeJobLog { .. }
                 | Self::LooksLikeEvents { .. }
         )
+    }
+
+    /// Whether the files are not those that the state goes on with (exit code 4).
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::BrokenOff { .. })
     }
 }
 

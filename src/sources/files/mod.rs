@@ -5,15 +5,19 @@
 //! file is, is *peeked*: the time of the last line handed out that shows one, without decoding it. A wrong peek costs
 //! memory, never a result: stream time itself follows from decoded events alone, and holds until every file has been
 //! begun. So files in any order, sequential or overlapping in time, give the series of their union (I1).
+//!
+//! With state, each goes on where its mark ([`marks`]) says; files that a former replay has read keep their partitions.
 
 mod error;
 mod input;
 mod job_log;
 mod lines;
+mod marks;
 
 pub use error::SourceError;
 pub(crate) use input::Input;
 pub use lines::MAX_LINE_BYTES;
+pub use marks::{Mark, Marks};
 
 use crate::wiring::{InputFormat, ReplayOptions};
 use dataflows::{
@@ -71,18 +75,47 @@ impl Reader {
 
 #[derive(Debug)]
 struct File {
+    /// As given, for people.
+    name: String,
     /// `None`: read to the end.
     reader: Option<Reader>,
     /// `None`: nothing read yet, so further behind than any other.
     reached: Option<Millis>,
-    next_line: i64,
+    mark: Mark,
+    /// How far a former replay has read it.
+    known: Option<Mark>,
+}
+
+impl File {
+    /// One that a former replay has read to its end, and that is not read now.
+    fn over(mark: &Mark) -> Self {
+        Self { name: mark.file.clone(), reader: None, reached: None, mark: mark.clone(), known: None }
+    }
+
+    /// What is new of the next chunk; `None` at the end.
+    fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
+        let Some(reader) = &mut self.reader else { return Ok(None) };
+        let Some(chunk) = reader.next()? else {
+            self.reader = None;
+            self.mark.end(self.known.as_ref())?;
+            return Ok(None);
+        };
+        // a chunk that shows no time counts as begun: other files get their turn at the same place
+        self.reached = self.reached.max(chunk.reached).or(Some(Millis::MIN));
+        self.mark.take(chunk, self.known.as_ref()).map(Some)
+    }
+
+    /// What is still passed over counts as read.
+    fn furthest(&self) -> &Mark {
+        self.known.as_ref().filter(|known| !self.mark.reaches(known)).unwrap_or(&self.mark)
+    }
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Files {
+    /// By partition.
     files: Vec<File>,
-    names: Vec<String>,
     read_bytes: Arc<AtomicU64>,
     total_bytes: Option<u64>,
 }
@@ -90,15 +123,23 @@ pub struct Files {
 impl Files {
     /// Opens every file, so that a wrong name is said before anything is read.
     pub fn open(options: &ReplayOptions) -> Result<Self, SourceError> {
+        Self::resume(options, &Marks::new())
+    }
+
+    /// As [`open`](Self::open), going on where a former replay was.
+    pub fn resume(options: &ReplayOptions, marks: &Marks) -> Result<Self, SourceError> {
         let paths = &options.files;
         if paths.iter().filter(|path| input::is_stdin(path)).count() > 1 {
             return Err(SourceError::StdinTwice);
         }
         let read_bytes = Arc::new(AtomicU64::new(0));
-        let mut files = Vec::with_capacity(paths.len());
+        let mut files: Vec<File> = marks.values().map(File::over).collect();
+        let mut taken = Vec::new();
         let mut total_bytes = Some(0);
-        for (number, path) in paths.iter().enumerate() {
-            let partition = Partition::try_from(number).unwrap_or(Partition::MAX);
+        for path in paths {
+            let known_as = marks::known_as(path);
+            let place = marks::place_of(&known_as, marks, &taken);
+            let partition = place.unwrap_or_else(|| Partition::try_from(files.len()).unwrap_or(Partition::MAX));
             let input = Input::open(path, Arc::clone(&read_bytes))?;
             total_bytes = total_bytes.zip(input.total_bytes()).map(|(sum, more)| sum + more);
             let reader = match options.format {
@@ -107,28 +148,42 @@ impl Files {
                     Reader::JobLog(Box::new(JobLog::new(input, partition, options.time_origin.unwrap_or(0))))
                 }
             };
-            files.push(File { reader: Some(reader), reached: None, next_line: 1 });
+            let known = place.and_then(|place| marks.get(&place).cloned());
+            let (reader, mark) = (Some(reader), Mark::new(known_as));
+            let file = File { name: name(path), reader, reached: None, mark, known };
+            match place {
+                Some(place) => {
+                    taken.push(place);
+                    files[index(place)] = file;
+                }
+                None => files.push(file),
+            }
         }
-        Ok(Self { files, names: paths.iter().map(|path| name(path)).collect(), read_bytes, total_bytes })
+        match files.iter().find(|file| file.reader.is_none() && !file.mark.ended) {
+            Some(file) => Err(SourceError::BrokenOff { file: file.name.clone(), line: file.mark.next_line }),
+            None => Ok(Self { files, read_bytes, total_bytes }),
+        }
     }
 
     /// The next chunk of the file that is furthest behind; `None` when all are read.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail and go no further")]
     pub fn next(&mut self) -> Result<Option<Step>, SourceError> {
+        let number_of_files = self.files.len();
         loop {
-            let open = self.files.iter_mut().enumerate().filter(|(_, file)| file.reader.is_some());
-            let Some((number, file)) = open.min_by_key(|(number, file)| (file.reached, *number)) else {
+            let open = (0..).zip(&mut self.files).filter(|(_, file)| file.reader.is_some());
+            let Some((partition, file)) = open.min_by_key(|(partition, file)| (file.reached, *partition)) else {
                 return Ok(None);
             };
-            let Some(reader) = &mut file.reader else { continue };
-            let Some(chunk) = reader.next()? else {
-                file.reader = None;
+            let Some(chunk) = file.next()? else {
+                if file.mark.next_line == 1 && file.mark.refused == 0 && number_of_files > 1 {
+                    tracing::warn!(file = file.name, "a file with nothing in it");
+                }
                 continue;
             };
-            // a chunk that shows no time counts as begun: other files get their turn at the same place
-            file.reached = file.reached.max(chunk.reached).or(Some(Millis::MIN));
-            file.next_line = chunk.first_line + i64::try_from(chunk.lines).unwrap_or(i64::MAX);
-            let partition = Partition::try_from(number).unwrap_or(Partition::MAX);
+            if chunk.lines == 0 && chunk.rejected.is_empty() {
+                // read before
+                continue;
+            }
             let records = Records::Lines { first_line: chunk.first_line };
             let batch = Batch { partition, bytes: chunk.bytes, records };
             return Ok(Some(Step { batch, lines: chunk.lines, rejected: chunk.rejected }));
@@ -140,16 +195,22 @@ impl Files {
     pub fn progress(&self) -> Vec<PartitionProgress> {
         let progress = |(partition, file): (Partition, &File)| PartitionProgress {
             partition,
-            next_offset: NextOffset(file.next_line),
+            next_offset: NextOffset(file.furthest().next_line),
             state: if file.reader.is_some() { CatchUp::Behind } else { CatchUp::CaughtUp },
         };
         (0..).zip(&self.files).map(progress).collect()
     }
 
-    /// The files' names as given, by partition.
+    /// The files' names, by partition; as given, where they are read now.
     #[must_use]
-    pub fn names(&self) -> &[String] {
-        &self.names
+    pub fn names(&self) -> Vec<String> {
+        self.files.iter().map(|file| file.name.clone()).collect()
+    }
+
+    /// Where a later replay goes on.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        (0..).zip(self.files.iter().map(|file| file.furthest().clone())).collect()
     }
 
     /// Bytes read so far, before decompression.
@@ -163,6 +224,10 @@ impl Files {
     pub const fn total_bytes(&self) -> Option<u64> {
         self.total_bytes
     }
+}
+
+fn index(partition: Partition) -> usize {
+    usize::try_from(partition).unwrap_or(usize::MAX)
 }
 
 fn name(path: &Path) -> String {

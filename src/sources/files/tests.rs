@@ -7,7 +7,15 @@ use std::{fs, io::Write, path::PathBuf, sync::Arc};
 use tempfile::TempDir;
 
 fn options(format: InputFormat, files: Vec<PathBuf>) -> ReplayOptions {
-    ReplayOptions { files, format, time_origin: None, metrics_out: None, dead_letters: None, log_jobs: false }
+    ReplayOptions {
+        files,
+        format,
+        time_origin: None,
+        metrics_out: None,
+        dead_letters: None,
+        log_jobs: false,
+        state: None,
+    }
 }
 
 fn written(directory: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {

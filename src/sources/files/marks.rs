@@ -1,0 +1,212 @@
+//! How far each file was read, kept with the state, so that a later replay goes on there.
+//!
+//! A file is known by its place (standard input by its name) and told from another one by a checksum over the lines that
+//! were read of it: one that was replaced or cut short is refused, one that has grown is read on.
+
+use super::{Chunk, SourceError};
+use crc32fast::Hasher;
+use dataflows::feed::Partition;
+use memchr::memchr_iter;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+
+/// The marks by partition.
+pub type Marks = BTreeMap<Partition, Mark>;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The file's absolute name.
+    pub file: String,
+    /// The line to be read next, from 1.
+    pub next_line: i64,
+    /// Lines or rows that the reader itself has refused.
+    pub refused: u64,
+    /// CRC-32 of the lines that were handed out.
+    pub crc: u32,
+    /// It was read to its end.
+    pub ended: bool,
+}
+
+impl Mark {
+    pub(super) const fn new(file: String) -> Self {
+        Self { file, next_line: 1, refused: 0, crc: 0, ended: false }
+    }
+
+    /// Whether as much was read as another mark has.
+    pub(super) const fn reaches(&self, other: &Self) -> bool {
+        self.next_line >= other.next_line && self.refused >= other.refused
+    }
+
+    /// What of a chunk was not read when `known` was made; the mark moves over all of it.
+    pub(super) fn take(&mut self, chunk: Chunk, known: Option<&Self>) -> Result<Chunk, SourceError> {
+        let behind = |mark: &Self| known.filter(|known| !mark.reaches(known));
+        let Some(known) = behind(self) else {
+            self.pass(&chunk.bytes, chunk.end());
+            self.refused += chunk.rejected.len() as u64;
+            return Ok(chunk);
+        };
+        let mut chunk = chunk;
+        let old = usize::try_from(known.refused - self.refused.min(known.refused)).unwrap_or(usize::MAX);
+        let old = old.min(chunk.rejected.len());
+        self.refused += chunk.rejected.len() as u64;
+        chunk.rejected.drain(..old);
+        let fresh = chunk.split_at(known.next_line);
+        self.pass(&chunk.bytes, chunk.end());
+        if self.reaches(known) && self.crc != known.crc || behind(self).is_some() && fresh.lines > 0 {
+            return Err(self.changed(known));
+        }
+        self.pass(&fresh.bytes, fresh.end());
+        Ok(fresh)
+    }
+
+    fn pass(&mut self, bytes: &[u8], next_line: i64) {
+        let mut hasher = Hasher::new_with_initial(self.crc);
+        hasher.update(bytes);
+        self.crc = hasher.finalize();
+        self.next_line = next_line;
+    }
+
+    /// At the end of the file: an error if it has become shorter.
+    pub(super) fn end(&mut self, known: Option<&Self>) -> Result<(), SourceError> {
+        self.ended = true;
+        match known {
+            Some(known) if !self.reaches(known) => Err(self.changed(known)),
+            _ => Ok(()),
+        }
+    }
+
+    fn changed(&self, known: &Self) -> SourceError {
+        SourceError::Changed { file: self.file.clone(), lines: known.next_line - 1 }
+    }
+}
+
+impl Chunk {
+    /// The line after it.
+    fn end(&self) -> i64 {
+        self.first_line + i64::try_from(self.lines).unwrap_or(i64::MAX)
+    }
+
+    /// Keeps the lines before `line`; gives the rest, with all that is no line.
+    fn split_at(&mut self, line: i64) -> Self {
+        let old = u64::try_from(line - self.first_line).unwrap_or(0).min(self.lines);
+        let end_of_old = usize::try_from(old).ok().and_then(|old| old.checked_sub(1));
+        let cut = end_of_old
+            .map_or(0, |last| memchr_iter(b'\n', &self.bytes).nth(last).map_or(self.bytes.len(), |end| end + 1));
+        let bytes = self.bytes.split_off(cut);
+        let lines = self.lines - old;
+        self.lines = old;
+        Self {
+            bytes,
+            first_line: self.end(),
+            lines,
+            reached: self.reached,
+            rejected: std::mem::take(&mut self.rejected),
+        }
+    }
+}
+
+/// The name by which a file is known.
+pub(super) fn known_as(path: &Path) -> String {
+    if super::input::is_stdin(path) {
+        return "standard input".to_owned();
+    }
+    // one that cannot be resolved cannot be opened either
+    path.canonicalize().as_deref().unwrap_or(path).display().to_string()
+}
+
+/// The partition that goes on with a file: the first not taken yet. An ended standard input is over.
+pub(super) fn place_of(file: &str, marks: &Marks, taken: &[Partition]) -> Option<Partition> {
+    let fits = |(partition, mark): &(&Partition, &Mark)| {
+        mark.file == file && !taken.contains(partition) && !(mark.ended && file == "standard input")
+    };
+    marks.iter().find(fits).map(|(partition, _)| *partition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::feed::{DeadLetter, Reason};
+
+    fn letter() -> DeadLetter {
+        let (key, headers, value) = (vec![], vec![], vec![]);
+        let reason = Reason::TooLarge;
+        DeadLetter { partition: 0, offset: 0, timestamp: None, reason, detail: String::new(), key, headers, value }
+    }
+
+    /// Lines `1` to `last`, cut into chunks of so many.
+    fn chunks(last: i64, size: usize) -> Vec<Chunk> {
+        let lines: Vec<i64> = (1..=last).collect();
+        let chunk = |lines: &[i64]| Chunk {
+            bytes: lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect(),
+            first_line: lines[0],
+            lines: lines.len() as u64,
+            ..Chunk::default()
+        };
+        lines.chunks(size).map(chunk).collect()
+    }
+
+    fn read(chunks: Vec<Chunk>, known: Option<&Mark>) -> Result<(Mark, String, usize), SourceError> {
+        let mut mark = Mark::new("a".to_owned());
+        let (mut text, mut refused) = (String::new(), 0);
+        for chunk in chunks {
+            let fresh = mark.take(chunk, known)?;
+            assert_eq!(fresh.bytes.iter().filter(|byte| **byte == b'\n').count() as u64, fresh.lines);
+            text += std::str::from_utf8(&fresh.bytes).unwrap();
+            refused += fresh.rejected.len();
+        }
+        mark.end(known)?;
+        Ok((mark, text.replace('\n', " "), refused))
+    }
+
+    #[test]
+    fn only_what_is_new_is_handed_out_wherever_the_chunks_are_cut() {
+        for (before, after) in [(3, 3), (3, 2), (1, 10), (4, 1), (10, 10)] {
+            let (mark, ..) = read(chunks(4, before), None).unwrap();
+            let (grown, text, _) = read(chunks(7, after), Some(&mark)).unwrap();
+            assert_eq!(text, "5 6 7 ", "{before} and {after} lines a chunk");
+            assert_eq!(grown, read(chunks(7, 7), None).unwrap().0);
+        }
+    }
+
+    #[test]
+    fn the_same_file_gives_nothing_new() {
+        let (mark, ..) = read(chunks(4, 3), None).unwrap();
+        assert_eq!(read(chunks(4, 4), Some(&mark)).unwrap(), (mark.clone(), String::new(), 0));
+    }
+
+    #[test]
+    fn another_file_and_one_cut_short_are_refused() {
+        let (mark, ..) = read(chunks(4, 4), None).unwrap();
+        assert!(matches!(read(chunks(3, 3), Some(&mark)), Err(SourceError::Changed { lines: 4, .. })));
+        let mut other = chunks(9, 2);
+        other[1].bytes[0] = b'x';
+        assert!(matches!(read(other, Some(&mark)), Err(SourceError::Changed { lines: 4, .. })));
+    }
+
+    #[test]
+    fn what_the_reader_refused_is_refused_once() {
+        let refusing = || Chunk { first_line: 1, rejected: vec![letter(), letter()], ..Chunk::default() };
+        let all = |last| std::iter::once(refusing()).chain(chunks(last, 2)).collect();
+        let (mark, text, refused) = read(all(2), None).unwrap();
+        assert_eq!((text.as_str(), refused), ("1 2 ", 2));
+        let (_, text, refused) = read(all(3), Some(&mark)).unwrap();
+        assert_eq!((text.as_str(), refused), ("3 ", 0));
+        assert!(read(chunks(3, 1), Some(&mark)).is_err(), "what was refused is gone");
+        let broken_off = Mark { refused: 1, ..Mark::new("a".to_owned()) };
+        let (_, text, refused) = read(all(3), Some(&broken_off)).unwrap();
+        assert_eq!((text.as_str(), refused), ("1 2 3 ", 1));
+    }
+
+    #[test]
+    fn a_file_goes_on_where_it_was_and_an_ended_standard_input_does_not() {
+        let mark = |file: &str, ended| Mark { ended, ..Mark::new(file.to_owned()) };
+        let stdin = "standard input";
+        let marks = Marks::from([(0, mark("a", true)), (1, mark(stdin, true)), (2, mark("a", true))]);
+        assert_eq!(place_of("a", &marks, &[]), Some(0));
+        assert_eq!(place_of("a", &marks, &[0]), Some(2), "given twice");
+        assert_eq!(place_of("a", &marks, &[0, 2]), None);
+        assert_eq!(place_of(stdin, &marks, &[]), None);
+        assert_eq!(place_of(stdin, &Marks::from([(1, mark(stdin, false))]), &[]), Some(1));
+    }
+}

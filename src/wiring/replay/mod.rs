@@ -1,0 +1,252 @@
+//! `replay`: files to the final exposition and a summary.
+//!
+//! One thread reads and cuts epochs (every `epoch_records` records, at the end of a chunk; no result depends on it),
+//! the workers decode and count, the caller's thread folds epochs in order. What cannot be read goes to the dead letters
+//! (I5); time is the log's own. With `--state` each epoch is committed with the files' marks, so that another replay
+//! goes on where this one ends, however it ends.
+
+mod folding;
+mod kept;
+mod reading;
+
+use super::{ReplayOptions, RunError, committer::CommitError};
+use crate::{
+    config::Config,
+    exposition,
+    published::Published,
+    sinks::{
+        dead_letter_file::DeadLetterFile,
+        dead_letters::{Sink, SinkError},
+    },
+    sources::{
+        files::{Files, Marks, SourceError},
+        in_flight::InFlight,
+    },
+    summary::{Summary, Tally},
+};
+use anyhow::{Context, anyhow};
+use dataflows::{
+    graph::{self, Running},
+    ledger::Ledger,
+    names::Names,
+    registry::Snapshot,
+    sequencer::Clock,
+    settings::Settings,
+    time::Epoch,
+};
+use folding::{FoldError, Folding};
+use indicatif::{ProgressBar, ProgressStyle};
+use kept::Kept;
+use reading::{Common, Reading};
+use std::{
+    io::{self, IsTerminal, Write},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+/// What a replay gives.
+#[derive(Debug)]
+pub struct Replayed {
+    pub summary: Summary,
+    /// The final series.
+    pub snapshot: Snapshot,
+    pub names: Names,
+    /// What to tell about rejected records that went to no file; may be empty.
+    pub hint: String,
+}
+
+/// Reads every file to its end, then writes the final exposition and a summary.
+pub fn replay(config: Config, options: &ReplayOptions) -> Result<(), RunError> {
+    let settings = config.dataflow.clone();
+    let to_stdout = options.metrics_out.as_deref() == Some(Path::new("-"));
+    if let Some(path) = options.metrics_out.as_deref().filter(|_| !to_stdout) {
+        check_target(path)?;
+    }
+    let replayed = read_files(config, options)?;
+    eprint!("{}", replayed.hint);
+    let summary = replayed.summary.to_string();
+    if let Some(path) = &options.metrics_out {
+        let text = expose(replayed, &settings);
+        if to_stdout {
+            eprint!("{summary}");
+            return print(&text);
+        }
+        std::fs::write(path, text).with_context(|| format!("cannot write the series to `{}`", path.display()))?;
+    }
+    print(&summary)
+}
+
+/// Better refused now than after an hour of reading.
+fn check_target(path: &Path) -> Result<(), RunError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let problem = if path.is_dir() {
+        "it is a directory"
+    } else if parent.is_some_and(|parent| !parent.is_dir()) {
+        "its directory does not exist"
+    } else {
+        return Ok(());
+    };
+    Err(RunError::Settings(anyhow!("the series cannot be written to `{}`: {problem}", path.display())))
+}
+
+fn print(text: &str) -> Result<(), RunError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // a reader that has seen enough, as `head`
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other.context("cannot write to standard output")?),
+    }
+}
+
+/// What a scrape at the end of the log would have shown.
+fn expose(replayed: Replayed, settings: &Settings) -> String {
+    let Replayed { summary, snapshot, names, .. } = replayed;
+    let published = Published::new(names);
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let own = &published.own;
+    own.committed_epoch.store(snapshot.epoch.0, Ordering::Relaxed);
+    own.committed_at_ms.store(now_ms, Ordering::Relaxed);
+    own.stream_time_ms.store(snapshot.stream_time.0, Ordering::Relaxed);
+    own.records.store(summary.records, Ordering::Relaxed);
+    published.snapshot.store(Some(Arc::new(snapshot)));
+    exposition::render(&published, settings, exposition::Format::Text, now_ms)
+}
+
+/// Reads every file to its end; writes nothing but the state, the dead letters and the job results that were asked for.
+pub fn read_files(config: Config, options: &ReplayOptions) -> Result<Replayed, RunError> {
+    let names = Names::new(config.dataflow.limits.max_names);
+    let kept = options.state.as_ref().map(|url| Kept::open(url, &config, names.clone())).transpose()?;
+    let replayed = read_over(&config, options, names, kept.as_ref());
+    if let Some(kept) = kept {
+        kept.close();
+    }
+    replayed
+}
+
+fn read_over(
+    config: &Config,
+    options: &ReplayOptions,
+    names: Names,
+    kept: Option<&Kept>,
+) -> Result<Replayed, RunError> {
+    let files = Files::resume(options, kept.map_or(&Marks::new(), Kept::marks))?;
+    let file_names = files.names();
+    let goes_on = kept.is_some_and(Kept::goes_on);
+    let common = Common {
+        sink: Mutex::new(letters(options, &file_names, goes_on)?),
+        in_flight: InFlight::new(config.max_epochs_in_flight),
+        broken: AtomicBool::new(false),
+    };
+    let epoch = kept.map_or(Epoch(1), Kept::first_epoch);
+    let (running, ledger) = start(config, &names, epoch, kept)?;
+    let Running { feeder, outputs, workers } = running;
+    let (tell, cuts) = mpsc::channel();
+    let bar = progress_bar(&files, options);
+    let before = ledger.snapshot();
+    let mut folding = Folding {
+        ledger,
+        committer: kept.map(Kept::committer),
+        cuts,
+        common: &common,
+        last: None,
+        tally: Tally::default(),
+        records: 0,
+        log_jobs: options.log_jobs.then(|| names.clone()),
+    };
+    let (epoch_records, cuts, moved) = (config.epoch_records, tell, bar.clone());
+    let reading = Reading { files, feeder, epoch, epoch_records, common: &common, cuts, bar: moved };
+    let (read, folded) = thread::scope(|scope| {
+        let reader = scope.spawn(|| reading.run());
+        let folded = outputs.iter().try_for_each(|output| folding.fold(output));
+        common.broken.store(true, Ordering::Relaxed);
+        drop(outputs);
+        (reader.join(), folded)
+    });
+    bar.finish_and_clear();
+    let joined = workers.join().map_err(|panic| anyhow!("a dataflow worker failed: {panic}"));
+    folded?;
+    read.map_err(|_| anyhow!("the reader failed"))??;
+    joined?;
+    let Folding { last, tally, records, .. } = folding;
+    if records == 0 && !goes_on {
+        return Err(SourceError::Empty { files: file_names.join(", ") }.into());
+    }
+    let snapshot = last.ok_or_else(|| anyhow!("the dataflow ended without a result"))?;
+    let hint = common.sink.into_inner().unwrap_or_else(PoisonError::into_inner).hint();
+    Ok(Replayed { summary: tally.finish(&before, &snapshot, records), snapshot, names, hint })
+}
+
+/// Those of a former part are kept.
+fn letters(options: &ReplayOptions, files: &[String], goes_on: bool) -> Result<DeadLetterFile, RunError> {
+    let open = if goes_on { DeadLetterFile::append } else { DeadLetterFile::create };
+    open(options.dead_letters.as_deref(), files.to_vec()).map_err(|error| RunError::Settings(error.into()))
+}
+
+/// Starts the graph, where the state ends if there is any.
+fn start(
+    config: &Config,
+    names: &Names,
+    first_epoch: Epoch,
+    kept: Option<&Kept>,
+) -> Result<(Running, Ledger), RunError> {
+    let settings = Arc::new(Settings { job_results: true, ..config.dataflow.clone() });
+    let graph = graph::Config {
+        settings: Arc::clone(&settings),
+        workers: config.workers,
+        clock: Clock::Log,
+        names: names.clone(),
+        first_epoch,
+        sweep: None,
+    };
+    match kept {
+        Some(kept) => kept.resume(graph, &settings),
+        None => {
+            let ledger = Ledger::new(&settings, names.clone());
+            Ok((graph::start(graph).map_err(anyhow::Error::new)?, ledger))
+        }
+    }
+}
+
+impl From<SourceError> for RunError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            error if error.is_usage() => Self::Settings(error.into()),
+            error if error.is_refusal() => Self::Refused(error.into()),
+            error => Self::Runtime(error.into()),
+        }
+    }
+}
+
+impl From<FoldError> for RunError {
+    fn from(error: FoldError) -> Self {
+        match error {
+            FoldError::Commit(CommitError::Fenced) => Self::Fenced,
+            FoldError::Commit(CommitError::Store(error)) => error.into(),
+            other => Self::Runtime(other.into()),
+        }
+    }
+}
+
+fn deliver(sink: &Mutex<DeadLetterFile>, letters: &[dataflows::feed::DeadLetter]) -> Result<(), SinkError> {
+    sink.lock().unwrap_or_else(PoisonError::into_inner).deliver(letters)
+}
+
+/// On a terminal only, and not between job results.
+fn progress_bar(files: &Files, options: &ReplayOptions) -> ProgressBar {
+    if options.log_jobs || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{bar:40} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
+    match files.total_bytes() {
+        Some(total) => {
+            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::new(total).with_style(style)
+        }
+        None => ProgressBar::new_spinner(),
+    }
+}
