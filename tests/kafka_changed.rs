@@ -26,7 +26,7 @@ fn refusal(mut live: Live) -> String {
     let error = live.error();
     assert!(matches!(error, RunError::Refused(_)), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains("start with another `state`"), "{text}");
+    assert!(text.contains("`gocdnext-flow state reset --to earliest`"), "{text}");
     text
 }
 

@@ -50,7 +50,18 @@ fn help(line: &str) -> String {
 
 #[test]
 fn help_teaches() {
-    let verbs = ["run", "demo", "replay", "generate", "check", "config show", "state", "state show", "state verify"];
+    let verbs = [
+        "run",
+        "demo",
+        "replay",
+        "generate",
+        "check",
+        "config show",
+        "state",
+        "state show",
+        "state verify",
+        "state reset",
+    ];
     for verb in verbs {
         let name = format!("help_{}", verb.replace(' ', "_"));
         insta::assert_snapshot!(name, help(&format!("{verb} --help")));
@@ -86,6 +97,8 @@ fn wrong_arguments_exit_with_2_and_say_what_to_write() {
         "generate --out x --brokers y:9092",
         "generate --garbage 5",
         "generate --rate 0",
+        "state reset",
+        "state reset --to yesterday",
     ];
     let mut all = String::new();
     for line in lines {

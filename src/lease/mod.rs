@@ -80,6 +80,43 @@ async fn try_once(store: &Store, who: &Claimant, silence: &mut Silence) -> Resul
     }
 }
 
+/// What came of [`take`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Ours, under this generation.
+    Held(u64),
+    /// Another gave a sign of life.
+    Alive { holder: String },
+}
+
+/// Takes the lease unless somebody holds it and lives, which takes the whole time to live to be sure of. `told` hears whose
+/// sign is waited for once that takes longer than a living one would take.
+///
+/// # Errors
+/// [`StoreError`]
+pub async fn take(store: &Store, who: &Claimant, told: impl FnOnce(&str)) -> Result<Taken, StoreError> {
+    let (mut silence, first) = (Silence::default(), store.lease().await?);
+    let (mut told, begun) = (Some(told), Instant::now());
+    let mut seen = first.clone();
+    loop {
+        if let Some(generation) = held_by(&who.process, &seen) {
+            return Ok(Taken::Held(generation));
+        }
+        if (seen.generation, seen.beat) != (first.generation, first.beat) {
+            return Ok(Taken::Alive { holder: seen.instance_id });
+        }
+        if silence.look(&seen, Instant::now(), who.ttl) == Verdict::Claim {
+            if let Some(generation) = store.claim(&seen, &who.instance_id, &who.process).await? {
+                return Ok(Taken::Held(generation));
+            }
+        } else if let Some(told) = told.take_if(|_| begun.elapsed() > RENEW_EVERY * 2) {
+            told(&seen.instance_id);
+        }
+        sleep(LOOK_EVERY).await;
+        seen = store.lease().await?;
+    }
+}
+
 /// The generation that a process holds by a look at the lease: a claim of its may have been granted without its knowing.
 #[must_use]
 pub fn held_by(process: &str, found: &Lease) -> Option<u64> {

@@ -307,7 +307,9 @@ mod tests {
         assert!(told(vec![row(2)]).contains("all rows of epoch 1 are missing"));
         let end = |from, rows: Vec<Chunk>, newest| {
             let mut assembly = Assembly::new(from);
-            rows.into_iter().for_each(|row| drop(add(&mut assembly, row).unwrap()));
+            for row in rows {
+                add(&mut assembly, row).unwrap();
+            }
             assembly.end(newest).map_err(|error| error.to_string())
         };
         assert_eq!(end(2, vec![row(2)], Some(2)), Ok(()), "what lies before the first may be gone");

@@ -4,9 +4,11 @@
 //! and write nothing. What must stay true: nobody but the holder of the lease writes (I7), and a verb that is killed leaves
 //! the state as it was or as it was to become (I4).
 
+mod holding;
 mod load;
 mod manifest;
 mod progress;
+pub mod reset;
 pub mod show;
 pub mod verify;
 
@@ -17,7 +19,7 @@ use crate::{
 use anyhow::Context;
 
 /// Does a verb's work on a runtime of its own.
-pub fn wait<T>(work: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
+pub fn wait<T, E: From<anyhow::Error>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     // a second thread, so that the lease is renewed while this one writes a file
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.context("starting the asynchronous runtime")?.block_on(work)

@@ -33,6 +33,7 @@ pub struct Details {
     pub first_ends: Option<BTreeMap<u32, i64>>,
     /// These have been reached: the series may be shown.
     pub shown: bool,
+    /// Unset where nothing is counted yet.
     pub shape: Shape,
 }
 
@@ -83,18 +84,26 @@ impl Details {
             return Ok(Self { topic: topic.to_owned(), shape, ..Self::default() });
         }
         let refused = |why: String| Err(RunError::Refused(anyhow::anyhow!(why)));
-        let details: Self = match serde_json::from_str(&manifest.details) {
+        let mut details: Self = match serde_json::from_str(&manifest.details) {
             Ok(details) => details,
             Err(error) => return refused(format!("the state's manifest cannot be read: {error}")),
         };
+        if !details.shape.is_set() {
+            // counting begins with the next epoch
+            details.shape = shape.clone();
+        }
         if let Some(setting) = shape.differs(&details.shape) {
             return refused(format!(
-                "the stored series have other {setting} than the settings: set {setting} as it was, or give another `state`"
+                "the stored series have other {setting} than the settings: set {setting} as it was, or {}",
+                remedy(setting)
             ));
         }
         if details.topic != topic {
             let (stored, set) = (named(&details.topic), named(topic));
-            return refused(format!("the state is of {stored}, not of {set}: set it back, or give another `state`"));
+            return refused(format!(
+                "the state is of {stored}, not of {set}: set it back, give another `state`, or forget what was counted: \
+                 `gocdnext-flow state reset --to earliest|latest` begins with this topic"
+            ));
         }
         Ok(details)
     }
@@ -123,6 +132,15 @@ impl Details {
     }
 }
 
+/// The command that makes the stored series have the form of the settings.
+fn remedy(setting: &str) -> &'static str {
+    match setting {
+        "duration_buckets" => "let `gocdnext-flow state rebucket gocdnext_job_duration_seconds` carry them over",
+        "queue_buckets" => "let `gocdnext-flow state rebucket gocdnext_job_queue_seconds` carry them over",
+        _ => "forget what was counted: `gocdnext-flow state reset --to earliest|latest`",
+    }
+}
+
 fn named(topic: &str) -> String {
     if topic.is_empty() { "a replay".to_owned() } else { format!("topic {topic}") }
 }
@@ -146,7 +164,20 @@ mod tests {
         let told =
             |topic: &str, settings: &Settings| Details::read(&manifest, topic, settings).unwrap_err().to_string();
         assert!(told("others", &settings).starts_with("the state is of topic events, not of topic others"));
+        assert!(told("others", &settings).contains("`gocdnext-flow state reset --to earliest|latest`"));
         let other = Settings { queue_buckets_ms: vec![1], ..Settings::default() };
         assert!(told("events", &other).contains("other queue_buckets than"));
+        assert!(told("events", &other).contains("`gocdnext-flow state rebucket gocdnext_job_queue_seconds`"));
+        let other = Settings { webhook_outcomes: vec![], ..Settings::default() };
+        assert!(told("events", &other).contains("webhook_outcomes as it was, or forget what was counted"));
+    }
+
+    #[test]
+    fn where_nothing_is_counted_yet_any_form_will_do() {
+        let details = Details { topic: "events".into(), ..Details::default() };
+        let manifest = Manifest { epoch: 9, details: details.to_json(), ..Manifest::default() };
+        let settings = Settings { queue_buckets_ms: vec![1], ..Settings::default() };
+        let read = Details::read(&manifest, "events", &settings).unwrap();
+        assert_eq!(read.shape, Shape::of(&settings));
     }
 }

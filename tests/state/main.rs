@@ -2,5 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
+#[path = "../support/http.rs"]
+mod http;
+#[path = "../kafka/mod.rs"]
+mod kafka;
+mod life;
 mod looking;
+mod resetting;
 mod support;

@@ -1,5 +1,7 @@
 //! `state`: the durable state looked at, copied, begun anew. One file a verb: arguments in, words out.
 
+mod confirm;
+mod reset;
 mod show;
 mod verify;
 
@@ -13,6 +15,7 @@ use std::io::{ErrorKind, Write};
 pub enum StateVerb {
     Show(show::Show),
     Verify(verify::Verify),
+    Reset(reset::Reset),
 }
 
 impl StateVerb {
@@ -20,6 +23,7 @@ impl StateVerb {
         match self {
             Self::Show(verb) => verb.start(around, out),
             Self::Verify(verb) => verb.start(around, out),
+            Self::Reset(verb) => verb.start(around, out),
         }
     }
 }

@@ -101,7 +101,7 @@ pub fn settings(config: &Config) -> ClientConfig {
     settings
 }
 
-fn consumer_settings(config: &Config) -> ClientConfig {
+pub(super) fn consumer_settings(config: &Config) -> ClientConfig {
     let mut defaults = settings(config);
     let mut ours = |name: &str, value: &str| {
         if !config.kafka.contains_key(name) {

@@ -15,6 +15,7 @@ mod client;
 mod raw;
 mod read;
 mod start;
+mod survey;
 mod watch;
 
 use super::{in_flight::InFlight, stop::Stop};
@@ -33,6 +34,7 @@ use std::{
 
 pub use client::{Health, Quiet, settings as client_settings};
 pub use start::StartAt;
+pub use survey::{Point, Survey, survey};
 pub use watch::Watcher;
 
 /// Why the source ended for good.

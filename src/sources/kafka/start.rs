@@ -17,8 +17,9 @@ pub struct StartAt {
 }
 
 /// What is to be done about it, as the last sentence of a refusal.
-const REMEDY: &str = "To forget what was counted and begin anew with all that Kafka has, start with another `state`: a new \
-                      file or an empty database";
+const REMEDY: &str = "Only you can say from where to count anew: `gocdnext-flow state reset --to earliest` forgets what was \
+                      counted and begins with all that Kafka has, `gocdnext-flow state reset --to latest` with what comes \
+                      from now on";
 
 /// The first and the next offsets that Kafka has, of all its partitions.
 #[derive(Clone, Copy, Debug)]
@@ -89,7 +90,7 @@ mod tests {
 
     fn refusal(result: Result<(), SourceError>) -> String {
         let Err(SourceError::Offsets(text)) = result else { panic!("{result:?} is no refusal") };
-        assert!(text.contains("start with another `state`"), "{text}");
+        assert!(text.contains("`gocdnext-flow state reset --to earliest`"), "{text}");
         text
     }
 
