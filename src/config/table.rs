@@ -128,7 +128,7 @@ settings! {
     }
     "Pipeline" {
         workers = workers, count(1, 256), FLOW, "Dataflow threads";
-        instance_id = instance_id, Kind::Text, RUN | UPKEEP, "Name of this instance; by default the host name";
+        instance_id = instance_id, Kind::Text, RUN | UPKEEP, "Name of this instance, unlike any other's; by default the host name";
         clock = clock, Kind::Choice(&["wall", "log"]), RUN, "What drives timers once everything is read: the wall clock, or the log's own times (backfills)";
         epoch_interval = epoch_interval, Kind::Duration { min: 10, max: 3_600 * SECOND }, LIVE, "Length of an epoch: how often results are committed and published";
         epoch_records = epoch_records, count(1, MANY), REPLAY, "Length of an epoch in a replay, in records";
@@ -139,7 +139,7 @@ settings! {
     "State" {
         state = state, Kind::State, LIVE | STATE, "Where the durable state is: a file, or a database of PostgreSQL's; by default the demo's goes with it";
         ha = ha, Kind::Flag, RUN, "Whether another instance may stand by: /readyz lets a standby pass, and the series are withdrawn while the lease cannot be renewed for lease_ttl";
-        lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN | UPKEEP, "A standby takes over when the holder has given no sign of life for this long; 3s where both have the same instance_id";
+        lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN | UPKEEP, "A standby takes over when the holder has given no sign of life for this long; the same for all instances; 3s where both have the same instance_id";
     }
     "Rules" {
         late_grace = dataflow.late_grace_ms, duration(0), FLOW, "How much later than its time an event may be read and still count as punctual";

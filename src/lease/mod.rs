@@ -47,15 +47,23 @@ pub enum Standing {
     Fenced,
 }
 
-/// Waits until the lease is ours; its generation. `told` hears each time what is waited for.
+/// A lease that is ours.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted {
+    pub generation: u64,
+    /// When it was asked for: from then on it counts. `None`: found to have been granted, nobody knows when.
+    pub asked: Option<Instant>,
+}
+
+/// Waits until the lease is ours. `told` hears each time what is waited for.
 ///
 /// # Errors
 /// [`StoreError`], transient ones excepted: these are waited out.
-pub async fn acquire(store: &Store, who: &Claimant, mut told: impl FnMut(&Waiting)) -> Result<u64, StoreError> {
+pub async fn acquire(store: &Store, who: &Claimant, mut told: impl FnMut(&Waiting)) -> Result<Granted, StoreError> {
     let mut silence = Silence::default();
     loop {
         match try_once(store, who, &mut silence).await {
-            Ok(Some(generation)) => return Ok(generation),
+            Ok(Some(granted)) => return Ok(granted),
             Ok(None) => told(&Waiting::Standby { holder: silence.holder() }),
             Err(StoreError::Transient { reason }) => {
                 silence.interrupted();
@@ -67,26 +75,33 @@ pub async fn acquire(store: &Store, who: &Claimant, mut told: impl FnMut(&Waitin
     }
 }
 
-async fn try_once(store: &Store, who: &Claimant, silence: &mut Silence) -> Result<Option<u64>, StoreError> {
+async fn try_once(store: &Store, who: &Claimant, silence: &mut Silence) -> Result<Option<Granted>, StoreError> {
     let lease = store.lease().await?;
     if let Some(generation) = held_by(&who.process, &lease) {
         // claimed before, and the answer was lost
-        return Ok(Some(generation));
+        return Ok(Some(Granted { generation, asked: None }));
     }
     let ttl = if lease.instance_id == who.instance_id { who.ttl.min(SAME_NAME_TTL) } else { who.ttl };
     match silence.look(&lease, Instant::now(), ttl) {
         Verdict::Wait => Ok(None),
-        Verdict::Claim => store.claim(&lease, &who.instance_id, &who.process).await,
+        Verdict::Claim => claim(store, who, &lease).await,
     }
 }
 
+async fn claim(store: &Store, who: &Claimant, seen: &Lease) -> Result<Option<Granted>, StoreError> {
+    let asked = Some(Instant::now());
+    let generation = store.claim(seen, &who.instance_id, &who.process).await?;
+    Ok(generation.map(|generation| Granted { generation, asked }))
+}
+
 /// What came of [`take`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Taken {
-    /// Ours, under this generation.
-    Held(u64),
+    Held(Granted),
     /// Another gave a sign of life.
-    Alive { holder: String },
+    Alive {
+        holder: String,
+    },
 }
 
 /// Takes the lease unless somebody holds it and lives, which takes the whole time to live to be sure of. `told` hears whose
@@ -100,14 +115,14 @@ pub async fn take(store: &Store, who: &Claimant, told: impl FnOnce(&str)) -> Res
     let mut seen = first.clone();
     loop {
         if let Some(generation) = held_by(&who.process, &seen) {
-            return Ok(Taken::Held(generation));
+            return Ok(Taken::Held(Granted { generation, asked: None }));
         }
         if (seen.generation, seen.beat) != (first.generation, first.beat) {
             return Ok(Taken::Alive { holder: seen.instance_id });
         }
         if silence.look(&seen, Instant::now(), who.ttl) == Verdict::Claim {
-            if let Some(generation) = store.claim(&seen, &who.instance_id, &who.process).await? {
-                return Ok(Taken::Held(generation));
+            if let Some(granted) = claim(store, who, &seen).await? {
+                return Ok(Taken::Held(granted));
             }
         } else if let Some(told) = told.take_if(|_| begun.elapsed() > RENEW_EVERY * 2) {
             told(&seen.instance_id);
@@ -136,9 +151,10 @@ pub struct Held {
 impl Held {
     /// Begins to renew.
     #[must_use]
-    pub fn keep(store: Arc<Store>, generation: u64, ttl: Duration) -> Self {
+    pub fn keep(store: Arc<Store>, granted: Granted, ttl: Duration) -> Self {
+        let Granted { generation, asked } = granted;
         let (tell, standing) = watch::channel(Standing::Held);
-        let (prolong, ours_until) = watch::channel(Instant::now() + ttl);
+        let (prolong, ours_until) = watch::channel(asked.map_or_else(Instant::now, |asked| asked + ttl));
         let renewal = tokio::spawn(renew(Arc::clone(&store), generation, ttl, tell, prolong));
         Self { store, generation, standing, ours_until, renewal }
     }
@@ -180,7 +196,6 @@ async fn renew(
     prolong: watch::Sender<Instant>,
 ) {
     loop {
-        sleep(RENEW_EVERY).await;
         let asked = Instant::now();
         match store.renew(generation).await {
             Ok(()) => {
@@ -198,5 +213,6 @@ async fn renew(
                 }
             }
         }
+        sleep(RENEW_EVERY).await;
     }
 }

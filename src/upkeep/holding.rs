@@ -29,15 +29,15 @@ impl Holding {
         let told = |holder: &str| {
             say(format!("instance {holder} has not given the state back; looking for {seconds} s whether it lives"));
         };
-        let generation = match lease::take(&store, &who, told).await? {
-            Taken::Held(generation) => generation,
+        let granted = match lease::take(&store, &who, told).await? {
+            Taken::Held(granted) => granted,
             Taken::Alive { holder } => {
                 return Err(RunError::Refused(anyhow::anyhow!(
                     "instance {holder} writes this state: stop it first, and every other one that stands by"
                 )));
             }
         };
-        let held = Held::keep(Arc::clone(&store), generation, config.lease_ttl);
+        let held = Held::keep(Arc::clone(&store), granted, config.lease_ttl);
         let manifest = match store.manifest().await {
             Ok(manifest) => manifest,
             Err(error) => {

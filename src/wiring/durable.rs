@@ -60,7 +60,7 @@ impl Durable {
         published.check("database", Ok(()));
         let who = claimant(config);
         let ha = config.ha;
-        let generation = lease::acquire(&store, &who, |waiting| match waiting {
+        let granted = lease::acquire(&store, &who, |waiting| match waiting {
             Waiting::Standby { holder } => {
                 if !published.standby.swap(true, Ordering::AcqRel) {
                     tracing::info!(holder, "stands by: another instance writes this state");
@@ -71,15 +71,19 @@ impl Durable {
             }
             Waiting::Unanswered(reason) => published.check("database", Err(reason.clone())),
         });
-        let generation = generation.await?;
+        let granted = granted.await?;
+        let generation = granted.generation;
         published.standby.store(false, Ordering::Release);
         published.check("lease", Ok(()));
-        let held = Held::keep(Arc::clone(&store), generation, config.lease_ttl);
+        let held = Held::keep(Arc::clone(&store), granted, config.lease_ttl);
         if ha {
             // a process takes the lease once
             let _ = published.ours_until.set(held.ours_until());
         }
         let manifest = retried(published, || store.manifest()).await?;
+        if manifest.generation != generation {
+            return Err(RunError::Fenced);
+        }
         let details = Details::read(&manifest, topic, &config.dataflow)?;
         let writer = Writer { store, runtime: Handle::current(), generation };
         Ok(Self { held, writer, manifest, details })
@@ -96,12 +100,19 @@ impl Durable {
         let blobs = WorkersBlobs::new(&self.writer, &self.manifest, Arc::clone(&ledger));
         let restore = Restore { stream_time: now, maxima: self.details.maxima(), blobs: Box::new(blobs) };
         let running = dataflows::graph::resume(config, restore)?;
+        self.confirm()?;
         let ledger = Arc::into_inner(ledger).ok_or_else(|| anyhow::anyhow!("the state is still being read"))?;
         let mut ledger = ledger.into_inner().unwrap_or_else(PoisonError::into_inner);
         if self.manifest.epoch > 0 {
             ledger.loaded(Epoch(self.manifest.epoch), now);
         }
         Ok((running, ledger))
+    }
+
+    /// Nobody has taken over, and collected some of it, while the state was read: only now may it be shown.
+    fn confirm(&self) -> Result<(), StoreError> {
+        let Writer { store, runtime, generation } = &self.writer;
+        runtime.block_on(patiently(async || store.renew(*generation).await))
     }
 }
 
@@ -161,6 +172,19 @@ async fn retried<T, F: Future<Output = Result<T, StoreError>>>(
     }
 }
 
+/// Until it is not a transient error any more.
+async fn patiently<T>(mut work: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    loop {
+        match work().await {
+            Err(StoreError::Transient { reason }) => {
+                tracing::warn!(reason, "the state is not read to its end yet; keeps trying");
+                tokio::time::sleep(RETRY_EVERY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// The workers' blobs; the ledger's are taken out on the way.
 struct WorkersBlobs {
     writer: Writer,
@@ -187,7 +211,7 @@ impl WorkersBlobs {
         writer.runtime.block_on(async {
             let mut blobs = writer.store.blobs(*from, *to);
             let mut bytes = 0;
-            while let Some(blob) = blobs.next().await? {
+            while let Some(blob) = patiently(async || blobs.next().await).await? {
                 if bytes > PIECE_BYTES
                     && waiting.back().is_some_and(|last: &crate::store::Blob| last.epoch != blob.epoch)
                 {

@@ -60,7 +60,7 @@ mod tests {
     fn the_manifest_tells_what_became_of_a_commit() {
         let attempt = Attempt { generation: 2, previous: 8, epoch: 9 };
         let outcome =
-            |generation, epoch| super::outcome(attempt, &Manifest { generation, epoch, ..Manifest::default() });
+            |generation, epoch| super::outcome(attempt, &Manifest { epoch, generation, ..Manifest::default() });
         assert_eq!(outcome(2, 9), Outcome::Committed);
         assert_eq!(outcome(2, 8), Outcome::NotYet);
         assert_eq!(outcome(3, 8), Outcome::Fenced, "not `NotYet`: it would be refused for ever");
