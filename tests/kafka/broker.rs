@@ -3,7 +3,7 @@
 //! Needs Java, and Maven for the first time (Debian: `default-jre-headless maven`). The jars are kept in `.cache/kafka`,
 //! or where `KAFKA_JARS` points. Without them a test says SKIPPED on standard error and passes.
 
-use super::{PATIENCE, eventually, free_port};
+use super::{PATIENCE, eventually, free_port, leash::Leash};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
@@ -30,7 +30,7 @@ pub struct Broker {
     dir: TempDir,
     jars: PathBuf,
     port: u16,
-    child: Option<Child>,
+    child: Option<(Child, Leash)>,
 }
 
 static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
@@ -84,14 +84,17 @@ impl Broker {
     /// Starts it again with the same data and the same port.
     pub fn restart(&mut self) {
         assert!(self.child.is_none(), "it runs");
-        self.child = Some(self.java("kafka.Kafka", &[]).spawn().expect("java runs"));
+        let child = self.java("kafka.Kafka", &[]).spawn().expect("java runs");
+        let leash = Leash::on(child.id());
+        self.child = Some((child, leash));
         let consumer: BaseConsumer = self.settings().create().expect("a client");
         let start = std::time::Instant::now();
         loop {
             if consumer.fetch_metadata(None, Duration::from_secs(1)).is_ok_and(|m| !m.brokers().is_empty()) {
                 return;
             }
-            let ended = self.child.as_mut().is_none_or(|child| child.try_wait().is_ok_and(|status| status.is_some()));
+            let ended =
+                self.child.as_mut().is_none_or(|(child, _)| child.try_wait().is_ok_and(|status| status.is_some()));
             assert!(!ended, "the broker has ended: {}", self.log());
             assert!(start.elapsed() < START_WITHIN, "the broker does not answer: {}", self.log());
         }
@@ -99,7 +102,7 @@ impl Broker {
 
     /// SIGKILL.
     pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
+        if let Some((mut child, _leash)) = self.child.take() {
             child.kill().expect("it can be killed");
             child.wait().expect("it has ended");
         }

@@ -22,8 +22,8 @@ use std::{
 };
 
 /// Longer than the lease lives.
-const OUTAGE: Duration = Duration::from_secs(12);
-const LEASE_TTL: &str = "5s";
+const OUTAGE: Duration = Duration::from_secs(6);
+const LEASE_TTL: &str = "3s";
 /// A statement that hangs gives up after some 10 s, and so does the question what became of it.
 const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 /// Pauses between tries grow to 5 s.

@@ -2,6 +2,7 @@
 //!
 //! What it says goes to files that a failed test keeps; the lines that tests wait for are handed on as they come.
 
+use super::leash::Leash;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs::File,
@@ -96,6 +97,7 @@ type Pause = (Instant, String);
 /// A running program; killed when dropped.
 pub struct Running {
     child: Child,
+    _leash: Leash,
     pub started: Instant,
     uptime: Arc<Uptime>,
     pauses: Receiver<Pause>,
@@ -113,6 +115,7 @@ impl Running {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = command.spawn().context("starting the program")?;
+        let leash = Leash::on(child.id());
         let (tell, pauses) = channel();
         let stdout = child.stdout.take().context("its standard output")?;
         let stderr = child.stderr.take().context("its standard error")?;
@@ -126,7 +129,7 @@ impl Running {
             each_line(stderr, err, move |line| pause(line, &tell)),
         ];
         let said = path("err").display().to_string();
-        Ok(Self { child, started, uptime: Arc::clone(uptime), pauses, listeners, said })
+        Ok(Self { child, _leash: leash, started, uptime: Arc::clone(uptime), pauses, listeners, said })
     }
 
     pub fn id(&self) -> u32 {
