@@ -1,8 +1,10 @@
 //! End to end, from a file: what the whole pipeline costs over decoding alone, and what a second worker gives.
 //!
 //! `cargo bench --bench replay [-- EVENTS ROUNDS]`: prints figures and their ratios from one run. Each round measures
-//! every variant once, in turn, so that a busy machine troubles all alike; the least cpu and wall of the rounds counts. Cpu is
-//! the whole process's, user and system (`/proc/self/stat`), the reader's thread included.
+//! every variant once, in turn, so that a busy machine troubles all alike; the least cpu and wall of the rounds counts. The
+//! reader's thread is included.
+
+mod support;
 
 use dataflows::{
     decode::{Decoded, Decoder},
@@ -20,14 +22,11 @@ use std::{
     fs,
     io::{BufWriter, Write},
     path::Path,
-    time::Instant,
 };
-
-/// Ticks of `/proc/self/stat` in a second, on every Linux.
-const TICKS: f64 = 100.0;
+use support::{Spent, numbers, spent};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut numbers = std::env::args().skip(1).filter_map(|argument| argument.parse::<usize>().ok());
+    let mut numbers = numbers();
     let events = numbers.next().unwrap_or(1_000_000);
     let rounds = numbers.next().unwrap_or(5);
     let directory = tempfile::tempdir()?;
@@ -35,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bytes = write_events(&path, events)?;
     println!("{events} events of {} bytes, {rounds} rounds\n", bytes / events);
     let options = options(&path);
-    let mut least = [Spent { cpu_s: f64::MAX, wall_s: f64::MAX }; 4];
+    let mut least = [Spent::MOST; 4];
     for _ in 0..rounds {
         let round = [
             spent(|| read(&options, None))?,
@@ -43,10 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             spent(|| replay(&options, 1, events))?,
             spent(|| replay(&options, 2, events))?,
         ];
-        for (least, spent) in least.iter_mut().zip(round) {
-            least.cpu_s = least.cpu_s.min(spent.cpu_s);
-            least.wall_s = least.wall_s.min(spent.wall_s);
-        }
+        least.iter_mut().zip(round).for_each(|(least, spent)| least.least(spent));
     }
     let names = ["read lines", "read and decode", "replay, 1 worker", "replay, 2 workers"];
     println!("{:<20}{:>10}{:>10}{:>16}", "", "cpu s", "wall s", "k events/s");
@@ -60,27 +56,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cpu, replay with 2 workers / with 1:       {:.2}", two.cpu_s / one.cpu_s);
     println!("speed, 2 workers / 1 (wall):               {:.2}", one.wall_s / two.wall_s);
     Ok(())
-}
-
-/// What a variant took.
-#[derive(Clone, Copy, Debug)]
-struct Spent {
-    cpu_s: f64,
-    wall_s: f64,
-}
-
-fn spent(work: impl FnOnce() -> Result<(), Box<dyn Error>>) -> Result<Spent, Box<dyn Error>> {
-    let (cpu, start) = (cpu_s()?, Instant::now());
-    work()?;
-    let wall_s = start.elapsed().as_secs_f64();
-    Ok(Spent { cpu_s: cpu_s()? - cpu, wall_s })
-}
-
-fn cpu_s() -> Result<f64, Box<dyn Error>> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let after_name = stat.rsplit(')').next().ok_or("no stat")?;
-    let fields: Vec<f64> = after_name.split_whitespace().map(|field| field.parse().unwrap_or(0.0)).collect();
-    Ok((fields[11] + fields[12]) / TICKS)
 }
 
 /// A fleet as large as it takes: jobs, runs, agents, webhooks and archives in the proportions of life.

@@ -203,13 +203,11 @@ fn start(
         first_epoch,
         sweep: None,
     };
-    match kept {
-        Some(kept) => kept.resume(graph, &settings),
-        None => {
-            let ledger = Ledger::new(&settings, names.clone());
-            Ok((graph::start(graph).map_err(anyhow::Error::new)?, ledger))
-        }
+    if let Some(kept) = kept {
+        return kept.resume(graph, &settings);
     }
+    let ledger = Ledger::new(&settings, names.clone());
+    Ok((graph::start(graph).map_err(anyhow::Error::new)?, ledger))
 }
 
 impl From<SourceError> for RunError {
