@@ -6,6 +6,7 @@
 use super::{
     details::{Details, LEDGER_LANE},
     outcome::{Outcome, outcome},
+    sweeping::Sweeping,
 };
 use crate::{
     published::Published,
@@ -26,8 +27,6 @@ use tokio::runtime::Handle;
 /// Pauses between tries double up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// A cycle of the sweep goes with at least so many bytes of changes; in tests, which are short, with few.
-const LEAST_CYCLE_BYTES: u64 = if cfg!(debug_assertions) { 256 << 10 } else { 4 << 20 };
 /// What a row costs beside its bytes.
 const ROW_BYTES: u64 = 128;
 /// Garbage that is deleted in one transaction, about.
@@ -69,17 +68,8 @@ pub struct Committer {
     horizon: u64,
     /// Below this all is deleted.
     collected: u64,
-    sweep: SweepState,
-}
-
-/// How the sweep goes.
-#[derive(Debug)]
-struct SweepState {
     pace: Pace,
-    /// When the cycle under way began, and what it has written so far.
-    cycle: Option<(u64, u64)>,
-    /// What a whole cycle writes, as far as known.
-    live_bytes: u64,
+    sweeping: Sweeping,
 }
 
 impl Committer {
@@ -94,8 +84,9 @@ impl Committer {
         stop: Arc<Stop>,
     ) -> Self {
         let (previous, horizon) = (manifest.epoch, manifest.horizon);
-        let sweep = SweepState { pace, cycle: None, live_bytes: 0 };
-        Self { writer, published, stop, previous, details, horizon, collected: 0, sweep }
+        let sweeping = Sweeping::resumed(details.log);
+        pace.grant(sweeping.first_share());
+        Self { writer, published, stop, previous, details, horizon, collected: 0, pace, sweeping }
     }
 
     /// Commits an epoch.
@@ -110,12 +101,13 @@ impl Committer {
     ) -> Result<(), CommitError> {
         let epoch = output.end.epoch.0;
         let (delta, swept) = amounts(lanes.iter().chain(&ledger));
-        let horizon = self.sweep.horizon(epoch, output, swept).unwrap_or(self.horizon);
+        let horizon = self.sweeping.epoch(epoch, output.sweep, delta, swept).unwrap_or(self.horizon);
         let blob = |lane: u32, bytes: Vec<u8>| Blob { epoch, lane, bytes };
         let workers =
             lanes.into_iter().map(|lane| blob(u32::try_from(lane.worker).unwrap_or(LEDGER_LANE), lane.bytes));
         let blobs: Vec<Blob> = workers.chain(ledger.map(|lane| blob(LEDGER_LANE, lane.bytes))).collect();
         self.details.progress(&output.end.partitions, &output.maxima);
+        self.details.log = self.sweeping.size;
         let manifest = Manifest {
             epoch,
             generation: self.writer.generation,
@@ -127,7 +119,7 @@ impl Committer {
         self.until_committed(&Commit { previous: self.previous, manifest: &manifest, blobs: &blobs })?;
         (self.previous, self.horizon) = (epoch, horizon);
         self.published.own.checkpoint_bytes.fetch_add(delta + swept, Relaxed);
-        self.sweep.go_on(delta);
+        self.pace.grant(self.sweeping.share(delta));
         Ok(())
     }
 
@@ -198,28 +190,4 @@ fn amounts<'a>(lanes: impl Iterator<Item = &'a Lane>) -> (u64, u64) {
         let new = lane.bytes.len().saturating_sub(lane.swept) as u64;
         (delta + new + ROW_BYTES, swept + lane.swept as u64)
     })
-}
-
-impl SweepState {
-    /// Where the log may begin once this epoch is committed, if that changes with it.
-    fn horizon(&mut self, epoch: u64, output: &EpochOutput, swept: u64) -> Option<u64> {
-        if output.sweep.begins() {
-            self.cycle = Some((epoch, 0));
-        }
-        let (begun, bytes) = self.cycle.as_mut()?;
-        *bytes += swept;
-        let (begun, bytes) = (*begun, *bytes);
-        if !output.sweep.ends() {
-            return None;
-        }
-        self.live_bytes = bytes;
-        self.cycle = None;
-        Some(begun)
-    }
-
-    /// The sweep keeps step with what is written: the log stays a few times as long as what is live.
-    fn go_on(&self, delta: u64) {
-        let cycle = self.live_bytes.max(LEAST_CYCLE_BYTES);
-        self.pace.grant(delta as f64 / cycle as f64);
-    }
 }

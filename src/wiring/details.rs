@@ -1,6 +1,6 @@
 //! What the manifest says beside epoch and stream time, as JSON: where the source goes on, and what the series look like.
 
-use super::RunError;
+use super::{RunError, sweeping::LogSize};
 use crate::{sources::files::Marks, store::Manifest};
 use dataflows::{
     feed::PartitionProgress,
@@ -35,6 +35,8 @@ pub struct Details {
     pub shown: bool,
     /// Unset where nothing is counted yet.
     pub shape: Shape,
+    #[serde(default)]
+    pub log: LogSize,
 }
 
 /// The settings that the stored series have the form of.

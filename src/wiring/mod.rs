@@ -11,6 +11,7 @@ mod pipeline;
 mod publisher;
 mod replay;
 mod run;
+mod sweeping;
 
 pub use details::{Details, LEDGER_LANE, Shape, stream_time};
 pub use durable::Durable;
