@@ -61,6 +61,8 @@ fn help_teaches() {
         "state show",
         "state verify",
         "state reset",
+        "state export",
+        "state import",
     ];
     for verb in verbs {
         let name = format!("help_{}", verb.replace(' ', "_"));

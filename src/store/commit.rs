@@ -54,20 +54,29 @@ impl Store {
     async fn write(&self, connection: &mut Connection, commit: &Commit<'_>) -> Result<(), StoreError> {
         connection.begin().await?;
         self.probe.at(Step::Begun).await?;
-        let before = newest_blobs(connection, commit).await?;
-        let rows: usize = commit.blobs.iter().map(|blob| chunks(&blob.bytes).len()).sum();
-        for (at, blob) in commit.blobs.iter().enumerate() {
-            self.write_blob(connection, blob, [index(rows), before], at == 0).await?;
-        }
+        let before = newest_blobs(connection, commit.previous, commit.manifest.generation).await?;
+        self.write_epoch(connection, commit.blobs, before).await?;
         self.probe.at(Step::BlobsWritten).await?;
         if connection.is_sqlite() {
-            // while this commit keeps the file to itself the lease cannot be renewed: it is a sign of life, too
-            let beat = "UPDATE gocdnext_flow_lease SET beat = beat + 1 WHERE id = 1 AND generation = $1";
-            connection.execute(beat, &[Number(signed(commit.manifest.generation)?)]).await?;
+            beat(connection, commit.manifest.generation).await?;
         }
         let newest = if commit.blobs.is_empty() { before } else { signed(commit.manifest.epoch)? };
-        move_manifest(connection, commit, newest).await?;
+        move_manifest(connection, commit.previous, commit.manifest, newest).await?;
         self.probe.at(Step::ManifestWritten).await
+    }
+
+    /// Writes all blobs of one epoch; `before`: the epoch with rows before it.
+    pub(super) async fn write_epoch(
+        &self,
+        connection: &mut Connection,
+        blobs: &[Blob],
+        before: i64,
+    ) -> Result<(), StoreError> {
+        let rows: usize = blobs.iter().map(|blob| chunks(&blob.bytes).len()).sum();
+        for (at, blob) in blobs.iter().enumerate() {
+            self.write_blob(connection, blob, [index(rows), before], at == 0).await?;
+        }
+        Ok(())
     }
 
     /// `of_epoch`: the number of its rows, and the epoch with rows before it.
@@ -126,18 +135,32 @@ fn checked(commit: &Commit<'_>) -> Result<(), StoreError> {
 
 /// The newest epoch with blobs, 0 where there is none; fenced where the manifest is not the expected one. It is looked at
 /// again in the end: another may move it meanwhile.
-async fn newest_blobs(connection: &mut Connection, commit: &Commit<'_>) -> Result<i64, StoreError> {
+pub(super) async fn newest_blobs(
+    connection: &mut Connection,
+    previous: u64,
+    generation: u64,
+) -> Result<i64, StoreError> {
     let select = "SELECT blob_epoch FROM gocdnext_flow_manifest WHERE id = 1 AND epoch = $1 AND generation = $2";
-    let values = [Number(signed(commit.previous)?), Number(signed(commit.manifest.generation)?)];
+    let values = [Number(signed(previous)?), Number(signed(generation)?)];
     let found: Vec<(i64,)> = connection.rows(select, &values).await?;
     found.first().map(|(epoch,)| *epoch).ok_or(StoreError::Fenced)
 }
 
-async fn move_manifest(connection: &mut Connection, commit: &Commit<'_>, blob_epoch: i64) -> Result<(), StoreError> {
+/// While a transaction keeps a file to itself the lease cannot be renewed: it is a sign of life, too.
+pub(super) async fn beat(connection: &mut Connection, generation: u64) -> Result<(), StoreError> {
+    let beat = "UPDATE gocdnext_flow_lease SET beat = beat + 1 WHERE id = 1 AND generation = $1";
+    connection.execute(beat, &[Number(signed(generation)?)]).await.map(drop)
+}
+
+pub(super) async fn move_manifest(
+    connection: &mut Connection,
+    previous: u64,
+    manifest: &Manifest,
+    blob_epoch: i64,
+) -> Result<(), StoreError> {
     let update = "UPDATE gocdnext_flow_manifest SET epoch = $1, stream_time_ms = $2, horizon = $3, details = $4, \
                   committed_at_ms = $5, blob_epoch = $6, checksum = $7 \
                   WHERE id = 1 AND epoch = $8 AND generation = $9";
-    let manifest = commit.manifest;
     let values = [
         Number(signed(manifest.epoch)?),
         Maybe(manifest.stream_time_ms),
@@ -146,7 +169,7 @@ async fn move_manifest(connection: &mut Connection, commit: &Commit<'_>, blob_ep
         Number(manifest.committed_at_ms),
         Number(blob_epoch),
         Number(sum(manifest, blob_epoch)?),
-        Number(signed(commit.previous)?),
+        Number(signed(previous)?),
         Number(signed(manifest.generation)?),
     ];
     if connection.execute(update, &values).await? == 0 { Err(StoreError::Fenced) } else { Ok(()) }

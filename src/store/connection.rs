@@ -108,6 +108,16 @@ impl Connection {
         self.execute(begin, &[]).await.map(drop)
     }
 
+    /// Other things may be done between two statements of this transaction: a file is read or written meanwhile.
+    pub(super) async fn take_time(&mut self) -> Result<(), StoreError> {
+        const IDLE: &str = "1h";
+        if self.is_sqlite() {
+            return Ok(());
+        }
+        let set = "SELECT set_config('idle_in_transaction_session_timeout', $1, TRUE)";
+        self.execute(set, &[Value::Text(IDLE)]).await.map(drop)
+    }
+
     pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
         self.execute("COMMIT", &[]).await.map(drop)
     }

@@ -18,6 +18,7 @@ mod open;
 pub mod probe;
 pub mod sizes;
 pub mod snapshot;
+pub mod transfer;
 pub mod url;
 
 pub use self::{
@@ -29,6 +30,7 @@ pub use self::{
     probe::{Fault, Step},
     sizes::Sizes,
     snapshot::Snapshot,
+    transfer::Transfer,
     url::{StateUrl, UrlError},
 };
 

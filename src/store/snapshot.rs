@@ -3,15 +3,10 @@
 //! A writer and its collection of garbage go on meanwhile; what they do is not seen here.
 
 use super::{
-    Blob, Lease, MANIFEST, Manifest, Sizes, Store, StoreError,
-    blobs::Cursor,
-    connection::{Connection, Value::Text},
-    error::Damage,
+    Blob, Lease, MANIFEST, Manifest, Sizes, Store, StoreError, blobs::Cursor, connection::Connection, error::Damage,
 };
 use std::time::Duration;
 
-/// How long a server lets us do other things between two reads: writing out what was read may take a while.
-const IDLE: &str = "1h";
 /// To look at every page of a large file.
 const CHECK_PATIENCE: Duration = Duration::from_secs(3_600);
 
@@ -35,10 +30,7 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let mut connection = self.target.connect().await?;
         connection.begin_reading().await?;
-        if !connection.is_sqlite() {
-            let set = "SELECT set_config('idle_in_transaction_session_timeout', $1, TRUE)";
-            connection.execute(set, &[Text(IDLE)]).await?;
-        }
+        connection.take_time().await?;
         let (manifest, newest) = super::commit::read(&mut connection).await?;
         let lease = super::lease::read(&mut connection).await?;
         let sizes = super::sizes::read(&mut connection, self.url()).await?;

@@ -102,10 +102,13 @@ impl Details {
         }
         if details.topic != topic {
             let (stored, set) = (named(&details.topic), named(topic));
-            return refused(format!(
-                "the state is of {stored}, not of {set}: set it back, give another `state`, or forget what was counted: \
-                 `gocdnext-flow state reset --to earliest|latest` begins with this topic"
-            ));
+            let remedy = if topic.is_empty() {
+                "give another `state`"
+            } else {
+                "set it back, give another `state`, or forget what was counted: `gocdnext-flow state reset --to \
+                 earliest|latest` begins with this topic"
+            };
+            return refused(format!("the state is of {stored}, not of {set}: {remedy}"));
         }
         Ok(details)
     }

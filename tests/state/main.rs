@@ -8,5 +8,8 @@ mod http;
 mod kafka;
 mod life;
 mod looking;
+mod moving;
+#[path = "../postgres/mod.rs"]
+mod postgres;
 mod resetting;
 mod support;

@@ -65,7 +65,7 @@ static MADE: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
 
 /// A copy of it, for one test.
 pub struct Scratch {
-    _directory: TempDir,
+    directory: TempDir,
     pub path: PathBuf,
 }
 
@@ -81,11 +81,16 @@ impl Scratch {
     pub fn empty() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("copy.db");
-        Self { _directory: directory, path }
+        Self { directory, path }
     }
 
     pub fn url(&self) -> String {
         url(&self.path)
+    }
+
+    /// Another path beside it.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Changes it behind everybody's back.

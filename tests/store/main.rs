@@ -5,6 +5,7 @@
 #[path = "../postgres/mod.rs"]
 mod postgres;
 mod support;
+mod transfers;
 
 mod commits;
 mod damage;

@@ -1,6 +1,8 @@
 //! `state`: the durable state looked at, copied, begun anew. One file a verb: arguments in, words out.
 
 mod confirm;
+mod export;
+mod import;
 mod reset;
 mod show;
 mod verify;
@@ -15,6 +17,8 @@ use std::io::{ErrorKind, Write};
 pub enum StateVerb {
     Show(show::Show),
     Verify(verify::Verify),
+    Export(export::Export),
+    Import(import::Import),
     Reset(reset::Reset),
 }
 
@@ -23,6 +27,8 @@ impl StateVerb {
         match self {
             Self::Show(verb) => verb.start(around, out),
             Self::Verify(verb) => verb.start(around, out),
+            Self::Export(verb) => verb.start(around, out),
+            Self::Import(verb) => verb.start(around, out),
             Self::Reset(verb) => verb.start(around, out),
         }
     }

@@ -1,0 +1,58 @@
+//! `state import`: what was exported, into a database.
+
+use super::{
+    Failure,
+    confirm::{Confirmation, declined},
+    print,
+};
+use crate::{
+    cli::settings::SettingFlags,
+    config::{environment::Surroundings, table::verbs},
+    upkeep,
+};
+use clap::Args;
+use std::{io::Write, path::PathBuf};
+
+const EXAMPLES: &str = "\
+Examples:
+  gocdnext-flow state import backup.zst --state postgres://flow@db/flow
+  gocdnext-flow state import backup.zst --replace --yes
+
+Stop every instance first. The state must be empty, or be given up with --replace. It comes whole or not at all.";
+
+/// Put an exported state into an empty place.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Import {
+    /// File that `state export` has written; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Forget what is there
+    #[arg(long)]
+    replace: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    settings: SettingFlags<{ verbs::STATE | verbs::IMPORT }>,
+}
+
+impl Import {
+    pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
+        let config = self.settings.load(around)?.config;
+        let done = upkeep::wait(async {
+            let plan = upkeep::import::plan(config, &self.file, self.replace).await?;
+            let warning = plan.warning();
+            let asking = warning.as_deref().map(|warning| Confirmation::of(self.yes, warning)).transpose()?;
+            let held = plan.hold(|waiting| eprintln!("{waiting}")).await?;
+            if let (Some(asking), Some(warning)) = (asking, &warning)
+                && !asking.get(warning).await
+            {
+                held.give_up().await;
+                return Err(declined());
+            }
+            Ok(held.carry_out().await?)
+        })?;
+        print(out, &done)
+    }
+}
