@@ -1,6 +1,6 @@
 //! The dead letters of a topic, by where they come from (I5).
 
-use super::sender::Topic;
+use super::{log, sender::Topic};
 use anyhow::{Context, Result};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -8,7 +8,7 @@ use rdkafka::{
     error::KafkaError,
     message::{Headers, OwnedMessage},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 /// What lies in partition 0 of the dead-letter topic.
 #[derive(Debug, Default)]
@@ -29,8 +29,7 @@ pub fn letters(topic: &Topic) -> Result<Letters> {
     consumer.assign(&all)?;
     let mut letters = Letters::default();
     loop {
-        let polled = consumer.poll(Duration::from_secs(30)).context("the broker does not answer")?;
-        let letter = match polled {
+        let letter = match log::poll(&consumer)? {
             Err(KafkaError::PartitionEOF(_)) => return Ok(letters),
             polled => polled?.detach(),
         };

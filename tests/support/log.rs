@@ -3,17 +3,18 @@
 //! It may hold a record twice that was sent once, after an outage of the broker; the program reads it twice, too.
 
 use super::sender::Topic;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
+    error::{KafkaError, KafkaResult},
+    message::BorrowedMessage,
 };
 use std::{
     fs::File,
     io::{BufWriter, Write},
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
@@ -46,7 +47,8 @@ fn oldest(heads: &[Option<Record>]) -> Option<usize> {
 fn settings(topic: &Topic) -> ClientConfig {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", &topic.brokers).set("group.id", "log").set("enable.partition.eof", "true");
-    settings.set("queued.max.messages.kbytes", "4096");
+    // many are open at once
+    settings.set("queued.max.messages.kbytes", "16384").set("fetch.queue.backoff.ms", "10");
     settings
 }
 
@@ -66,7 +68,7 @@ fn reader(topic: &Topic, partition: i32) -> Result<BaseConsumer> {
 
 /// The next record of a partition; `None`: it has no more.
 fn next(reader: &BaseConsumer) -> Result<Option<Record>> {
-    match reader.poll(ANSWERS_WITHIN).context("the broker does not answer")? {
+    match poll(reader)? {
         Err(KafkaError::PartitionEOF(_)) => Ok(None),
         record => {
             let record = record?;
@@ -74,4 +76,15 @@ fn next(reader: &BaseConsumer) -> Result<Option<Record>> {
             Ok(Some((time, record.payload().unwrap_or_default().to_vec())))
         }
     }
+}
+
+/// The client may return early without anything.
+pub fn poll(consumer: &BaseConsumer) -> Result<KafkaResult<BorrowedMessage<'_>>> {
+    let begun = Instant::now();
+    while begun.elapsed() < ANSWERS_WITHIN {
+        if let Some(polled) = consumer.poll(Duration::from_secs(1)) {
+            return Ok(polled);
+        }
+    }
+    bail!("the broker has not answered for {ANSWERS_WITHIN:?}")
 }
