@@ -11,7 +11,7 @@ use super::{
 use crate::{
     published::Published,
     sources::{kafka::wall_ms, stop::Stop},
-    store::{Blob, Commit, Manifest, Store, StoreError},
+    store::{Blob, Commit, Damage, Manifest, Store, StoreError},
 };
 use dataflows::{
     graph::{EpochOutput, Lane},
@@ -165,6 +165,10 @@ impl Committer {
         let Err(error) = runtime.block_on(self.writer.store.commit(commit)) else { return Ok(Outcome::Committed) };
         let found = runtime.block_on(self.writer.store.manifest())?;
         match outcome(commit.into(), &found) {
+            Outcome::NotYet if error == StoreError::Fenced => {
+                let reason = format!("blobs of epoch {} are there, and it is not committed", commit.manifest.epoch);
+                Err(StoreError::Damaged(Damage { table: "gocdnext_flow_blob", chunk: None, reason }))
+            }
             Outcome::NotYet => Err(error),
             known => Ok(known),
         }

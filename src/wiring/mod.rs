@@ -13,10 +13,11 @@ mod replay;
 mod run;
 mod sweeping;
 
+pub use committer::{CommitError, Committer};
 pub use details::{Details, LEDGER_LANE, Shape, stream_time};
-pub use durable::Durable;
+pub use durable::{Durable, graph_config};
 pub use pipeline::Pipeline;
-pub use publisher::ResultLog;
+pub use publisher::{PublishError, Publisher, ResultLog};
 pub use replay::{Replayed, read_files, replay};
 pub use run::{run, run_published, run_until};
 
