@@ -50,7 +50,8 @@ impl Process {
         match self.world.at(moment, &self.published) {
             None => Ok(()),
             Some(Trouble::Superseded) => {
-                self.superseded.store(self.world.supersede(), Relaxed);
+                self.world.supersede();
+                self.superseded.store(true, Relaxed);
                 Ok(())
             }
             Some(Trouble::Fails) => Err("planted".to_owned()),
@@ -89,7 +90,8 @@ impl Sink for Process {
 
 /// Lives until the log is read or something ends it; the series, where it got to the end.
 pub fn live(world: &Arc<World>, workers: usize) -> Option<String> {
-    let config = Config { lease_ttl: Duration::from_millis(1), workers, ..Config::default() };
+    let (lease_ttl, max_epochs_in_flight) = (Duration::from_millis(1), world.kept().plan.max_epochs_in_flight());
+    let config = Config { lease_ttl, workers, max_epochs_in_flight, ..Config::default() };
     let published = Published::new(Names::new(config.dataflow.limits.max_names));
     let url = world.url();
     let acquired = Durable::acquire(&url, &config, "events", &published);

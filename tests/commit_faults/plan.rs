@@ -54,7 +54,11 @@ pub enum Plan {
     Nothing,
     /// One after the other, each at the next moment of its kind.
     List(VecDeque<(Moment, Trouble)>),
-    Random(ChaCha8Rng),
+    /// By seed, epoch, moment and how often it came in that epoch: whatever else happened.
+    Random {
+        seed: u64,
+        visits: BTreeMap<(u64, usize), u64>,
+    },
 }
 
 impl Plan {
@@ -75,24 +79,37 @@ impl Plan {
         Self::List(list)
     }
 
-    pub fn random(seed: u64) -> Self {
-        Self::Random(ChaCha8Rng::seed_from_u64(seed))
+    pub const fn random(seed: u64) -> Self {
+        Self::Random { seed, visits: BTreeMap::new() }
     }
 
-    pub fn at(&mut self, moment: Moment) -> Option<Trouble> {
+    /// What goes wrong at a moment after an epoch was committed.
+    pub fn at(&mut self, moment: Moment, epoch: u64) -> Option<Trouble> {
         match self {
             Self::Nothing => None,
             Self::List(list) => {
                 let due = list.front().is_some_and(|(at, _)| *at == moment);
                 if due { list.pop_front().map(|(_, trouble)| trouble) } else { None }
             }
-            Self::Random(numbers) => match numbers.random_range(0..60) {
-                0 => Some(Trouble::Dies),
-                1 | 2 => Some(Trouble::Fails),
-                3 if may_be_superseded(moment) => Some(Trouble::Superseded),
-                _ => None,
-            },
+            Self::Random { seed, visits } => {
+                let place = moments().iter().position(|of| *of == moment)?;
+                let visit = visits.entry((epoch, place)).or_default();
+                *visit += 1;
+                let mix = [*seed, epoch, place as u64, *visit].into_iter();
+                let mixed = mix.fold(0, |mixed: u64, number| mixed.wrapping_mul(1_000_003).wrapping_add(number));
+                match ChaCha8Rng::seed_from_u64(mixed).random_range(0..60) {
+                    0 => Some(Trouble::Dies),
+                    1 | 2 => Some(Trouble::Fails),
+                    3 if may_be_superseded(moment) => Some(Trouble::Superseded),
+                    _ => None,
+                }
+            }
         }
+    }
+
+    /// Epochs that may be under way at once: with one, all that happens has one order.
+    pub const fn max_epochs_in_flight(&self) -> u64 {
+        if matches!(self, Self::Random { .. }) { 1 } else { 4 }
     }
 
     pub fn is_done(&self) -> bool {

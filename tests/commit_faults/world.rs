@@ -30,7 +30,7 @@ pub struct World {
 }
 
 pub struct Kept {
-    plan: Plan,
+    pub plan: Plan,
     pub tally: Tally,
     /// What the database has committed.
     pub committed: u64,
@@ -80,35 +80,33 @@ impl World {
         if moment == Moment::Store(Step::BeforeCommit) {
             kept.check_counters(published);
         }
-        let trouble = kept.plan.at(moment)?;
+        let committed = kept.committed;
+        let trouble = kept.plan.at(moment, committed)?;
         kept.tally.count(moment, trouble);
         Some(trouble)
     }
 
-    /// Another instance takes the lease, does nothing, and gives it back. Whether it could: a renewal may have come between.
-    pub fn supersede(&self) -> bool {
+    /// Another instance takes the lease, does nothing, and gives it back.
+    pub fn supersede(&self) {
         let (handle, url) = (self.runtime.handle().clone(), self.url());
         let other = async move {
             let store = Store::open(&url).await.unwrap();
-            let seen = store.lease().await.unwrap();
-            let generation = store.claim(&seen, "another", "another").await.unwrap();
-            if let Some(generation) = generation {
-                store.release(generation).await.unwrap();
-            }
-            generation.is_some()
+            let generation = loop {
+                let seen = store.lease().await.unwrap();
+                // or a renewal came between
+                if let Some(generation) = store.claim(&seen, "another", "another").await.unwrap() {
+                    break generation;
+                }
+            };
+            store.release(generation).await.unwrap();
         };
-        std::thread::spawn(move || handle.block_on(other)).join().unwrap()
+        std::thread::spawn(move || handle.block_on(other)).join().unwrap();
     }
 }
 
 impl Kept {
     pub fn is_done(&self, log: &Log) -> bool {
         self.committed == log.epochs
-    }
-
-    /// The plan has come to its end.
-    pub fn all_happened(&self) -> bool {
-        self.plan.is_done()
     }
 
     pub fn deliver(&mut self, letters: &[DeadLetter]) {
