@@ -3,7 +3,10 @@
 //! One feeder (a thread of the service) reads, cuts epochs and deals the batches out. Every worker gets every
 //! [`Feed::EpochEnd`], in the same order; a batch belongs to the epoch that is open on its channel.
 
-use crate::time::{Epoch, Millis, NextOffset};
+use crate::{
+    retention::RetentionInput,
+    time::{Epoch, Millis, NextOffset},
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -68,6 +71,8 @@ pub struct EpochEnd {
     pub wall: Option<Millis>,
     /// The source ends here: what is still open at the end of the log is reported.
     pub last: bool,
+    /// What holds for retention in this epoch; `None`: nothing is known of it, or retention is off.
+    pub retention: Option<Arc<RetentionInput>>,
 }
 
 /// How far one partition has been read at the end of an epoch.

@@ -1,9 +1,14 @@
-//! The ledger: the registry and the names, as one lane of the log of state beside the workers' ([`crate::state`]).
+//! The ledger: the registry, the names and what was decided about partitions, as one lane of the log of state beside the workers' ([`crate::state`]).
 
 use crate::{
+    feed::EpochEnd,
     graph::Lane,
     names::Names,
     registry::{Registry, Snapshot},
+    retention::{
+        Decision,
+        partitions::{Given, Moment},
+    },
     route::Share,
     series::Deltas,
     settings::Settings,
@@ -19,6 +24,8 @@ pub struct Ledger {
     /// Names with smaller numbers are stored.
     stored_names: usize,
     swept_names: Cursor,
+    given: Given,
+    months_ahead: usize,
 }
 
 impl Ledger {
@@ -27,12 +34,21 @@ impl Ledger {
     pub fn new(settings: &Settings, names: Names) -> Self {
         let mut registry = Registry::new(settings);
         registry.record();
-        Self { registry, names, stored_names: 1, swept_names: Cursor::default() }
+        let mut given = Given::default();
+        given.record();
+        let months_ahead = settings.retention.months_ahead;
+        Self { registry, names, stored_names: 1, swept_names: Cursor::default(), given, months_ahead }
     }
 
     /// Adds one epoch, in order, and gives what may be shown once it is stored.
     pub fn fold(&mut self, epoch: Epoch, stream_time: StreamTime, deltas: Deltas) -> Snapshot {
         self.registry.fold(epoch, stream_time, deltas)
+    }
+
+    /// What an epoch decides about partitions, each decision once ever; nothing while retention is off.
+    pub fn decide(&mut self, end: &EpochEnd, stream_time: StreamTime) -> Vec<Decision> {
+        let Some(input) = &end.retention else { return vec![] };
+        self.given.decide(input, Moment::of(end, stream_time), self.months_ahead)
     }
 
     /// What may be shown now.
@@ -43,15 +59,17 @@ impl Ledger {
 
     /// What is to be stored since the last time, and what goes with the newest epoch's sweep; `None`: nothing.
     pub fn blob(&mut self, sweep: Sweep) -> Option<Lane> {
-        let (mut registry, mut names) = (Writer::default(), Writer::default());
+        let (mut registry, mut names, mut given) = (Writer::default(), Writer::default(), Writer::default());
         self.registry.save(sweep, &mut registry);
         let known = self.names.len();
         self.names.save(self.stored_names..known, &mut names);
         names.sweeps();
         self.names.save(self.swept_names.advance(sweep, known), &mut names);
         self.stored_names = known;
-        let sections = [Section::of(Table::Registry, registry), Section::of(Table::Names, names)];
-        let sections: Vec<Section> = sections.into_iter().flatten().collect();
+        self.given.save(sweep, &mut given);
+        let sections = [(Table::Registry, registry), (Table::Names, names), (Table::Given, given)];
+        let sections: Vec<Section> =
+            sections.into_iter().filter_map(|(table, entries)| Section::of(table, entries)).collect();
         (!sections.is_empty()).then(|| Lane::of(Share::WHOLE, &sections))
     }
 
@@ -64,6 +82,7 @@ impl Ledger {
             match table {
                 Table::Registry => self.registry.load(entries)?,
                 Table::Names => self.names.load(entries)?,
+                Table::Given => self.given.load(entries)?,
                 Table::Runs | Table::Agents | Table::Deliveries => {
                     return Err(Unusable::damaged("what belongs to a worker lies with the registry"));
                 }

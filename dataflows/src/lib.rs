@@ -19,6 +19,7 @@ pub mod machines;
 pub mod memory;
 pub mod names;
 pub mod registry;
+pub mod retention;
 pub mod route;
 pub mod sequencer;
 pub mod series;

@@ -111,7 +111,7 @@ mod tests {
         let partitions = partitions
             .map(|(partition, state)| PartitionProgress { partition, next_offset: NextOffset(0), state: *state })
             .collect();
-        EpochEnd { epoch: Epoch(1), next_epoch: Epoch(2), partitions, wall, last: false }
+        EpochEnd { epoch: Epoch(1), next_epoch: Epoch(2), partitions, wall, last: false, retention: None }
     }
 
     fn read(times: &[(Partition, Millis)]) -> Maxima {

@@ -27,7 +27,27 @@ pub struct Settings {
     pub webhook_outcomes: Vec<String>,
     /// Make an [`crate::graph::JobResult`] for each ended job.
     pub job_results: bool,
+    pub retention: Retention,
     pub limits: Limits,
+}
+
+/// What retention goes by, beside its policies (`crate::retention`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Off: nothing is noted, decided or kept, and nothing of it costs anything.
+    pub on: bool,
+    /// An attempt's archive is asked for so long after its end: until then its platform may archive it unasked.
+    pub archive_grace_ms: Millis,
+    /// After a failure it is asked for again so much later; twice as much after each further one,
+    pub archive_backoff_ms: Millis,
+    /// up to this.
+    pub archive_backoff_max_ms: Millis,
+    /// Asked for without an answer, it is asked for again after this.
+    pub archive_silence_ms: Millis,
+    /// So often is an archive asked for; then it is for people to look at.
+    pub archive_tries: usize,
+    /// Partitions are made so many months ahead of the current one.
+    pub months_ahead: usize,
 }
 
 /// Every bound of the dataflow (I6). Bounds on state hold for the process and are divided among its workers.
@@ -37,6 +57,7 @@ pub struct Limits {
     pub max_open_runs: usize,
     pub max_jobs_per_run: usize,
     pub max_remembered_ids: usize,
+    pub max_pending_archives: usize,
     pub max_agents: usize,
     pub max_names: usize,
     pub max_event_bytes: usize,
@@ -69,7 +90,22 @@ impl Default for Settings {
             webhook_providers: strings(&["github", "gitlab", "bitbucket", "gitea"]),
             webhook_outcomes: strings(&["accepted", "ignored", "rejected", "error"]),
             job_results: true,
+            retention: Retention::default(),
             limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            on: false,
+            archive_grace_ms: 300 * SECOND,
+            archive_backoff_ms: 300 * SECOND,
+            archive_backoff_max_ms: 6 * HOUR,
+            archive_silence_ms: 24 * HOUR,
+            archive_tries: 10,
+            months_ahead: 3,
         }
     }
 }
@@ -81,6 +117,7 @@ impl Default for Limits {
             max_open_runs: 5_000_000,
             max_jobs_per_run: 10_000,
             max_remembered_ids: 100_000_000,
+            max_pending_archives: 1_000_000,
             max_agents: 100_000,
             max_names: 1_000_000,
             max_event_bytes: 1 << 20,

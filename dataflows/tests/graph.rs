@@ -40,7 +40,7 @@ fn log() -> Vec<String> {
 fn end(epoch: u64, last: bool) -> EpochEnd {
     let state = if last { CatchUp::CaughtUp } else { CatchUp::Behind };
     let partitions = vec![PartitionProgress { partition: 0, next_offset: NextOffset(1), state }];
-    EpochEnd { epoch: Epoch(epoch), next_epoch: Epoch(epoch + 1), partitions, wall: None, last }
+    EpochEnd { epoch: Epoch(epoch), next_epoch: Epoch(epoch + 1), partitions, wall: None, last, retention: None }
 }
 
 fn feed(feeder: &mut Feeder, lines: &[String], lines_an_epoch: usize) {

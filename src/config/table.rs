@@ -229,6 +229,7 @@ mod tests {
             webhook_providers: _,
             webhook_outcomes: _,
             job_results: _,
+            retention: _, // see below
             limits,
         } = dataflow;
         let Limits {
@@ -236,6 +237,7 @@ mod tests {
             max_open_runs: _,
             max_jobs_per_run: _,
             max_remembered_ids: _,
+            max_pending_archives: _,
             max_agents: _,
             max_names: _,
             max_event_bytes: _,

@@ -66,6 +66,13 @@ impl Log {
             state,
         });
         let partitions = partitions.collect();
-        EpochEnd { epoch: Epoch(epoch), next_epoch: Epoch(epoch + 1), partitions, wall: None, last: false }
+        EpochEnd {
+            epoch: Epoch(epoch),
+            next_epoch: Epoch(epoch + 1),
+            partitions,
+            wall: None,
+            last: false,
+            retention: None,
+        }
     }
 }

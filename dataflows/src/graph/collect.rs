@@ -69,6 +69,7 @@ impl Open {
                     sum.results.extend(closed.results);
                     sum.touched += closed.touched;
                     sum.state.extend(closed.state);
+                    sum.retention.merge(closed.retention);
                 }
             },
         }
@@ -78,6 +79,7 @@ impl Open {
     fn finish(self, peers: usize) -> Option<EpochOutput> {
         let (meta, mut closed) = (self.meta?, self.closed?);
         closed.deltas.quality.merge(&meta.quality);
+        closed.retention.sort();
         let mut dead_letters = self.dead_letters;
         dead_letters.sort_by_key(|letter| (letter.partition, letter.offset));
         Some(EpochOutput {
@@ -91,6 +93,7 @@ impl Open {
             state: lanes(closed.state, peers),
             maxima: meta.maxima,
             sweep: meta.sweep,
+            retention: closed.retention,
         })
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     event::{AgentEvent, DeliveryEvent, Id, RunEvent, Status},
     feed::{Batch, DeadLetter, EpochEnd, Feed},
     names::{NameId, Names},
+    retention::RetentionOutput,
     route::Share,
     sequencer::{Clock, Maxima, Sequencer},
     series::Deltas,
@@ -65,6 +66,8 @@ pub struct EpochOutput {
     pub maxima: Maxima,
     /// How far the sweep went with this epoch.
     pub sweep: Sweep,
+    /// What it gives for retention.
+    pub retention: RetentionOutput,
 }
 
 /// One worker's blob of one epoch ([`crate::state`]).

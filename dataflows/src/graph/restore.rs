@@ -68,7 +68,7 @@ impl Machines {
                 Table::Runs => self.runs.load(*entries, owns)?,
                 Table::Agents => self.agents.load(*entries, owns)?,
                 Table::Deliveries => self.deliveries.load(*entries, owns)?,
-                Table::Registry | Table::Names => {
+                Table::Registry | Table::Names | Table::Given => {
                     return Err(Unusable::damaged("what belongs to the registry lies with a worker"));
                 }
             }

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     graph::JobResult,
+    retention::RetentionOutput,
     route::Route,
     series::Deltas,
     settings::Settings,
@@ -78,12 +79,20 @@ pub struct Closed {
     pub touched: u64,
     /// What is to be stored, by worker.
     pub state: Vec<(usize, Section)>,
+    /// Of the runs machine, with retention on.
+    pub retention: RetentionOutput,
 }
 
 impl Closed {
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        Self { deltas: Deltas::new(settings), results: vec![], touched: 0, state: vec![] }
+        Self {
+            deltas: Deltas::new(settings),
+            results: vec![],
+            touched: 0,
+            state: vec![],
+            retention: RetentionOutput::default(),
+        }
     }
 }
 

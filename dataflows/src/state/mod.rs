@@ -43,10 +43,12 @@ pub enum Table {
     Deliveries = 3,
     Registry = 4,
     Names = 5,
+    /// Decisions given about partitions; the ledger's.
+    Given = 6,
 }
 
 impl Table {
-    const ALL: [Self; 5] = [Self::Runs, Self::Agents, Self::Deliveries, Self::Registry, Self::Names];
+    const ALL: [Self; 6] = [Self::Runs, Self::Agents, Self::Deliveries, Self::Registry, Self::Names, Self::Given];
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|table| *table as u8 == number)

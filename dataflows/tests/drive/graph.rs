@@ -71,7 +71,7 @@ fn end(epoch: u64, now: Ms, of: StreamTimes, numbers: &mut Numbers) -> EpochEnd 
         .map(|partition| PartitionProgress { partition, next_offset: NextOffset(1), state: state() })
         .collect();
     let wall = (of == StreamTimes::Recorded && now != Ms::MIN).then_some(now);
-    EpochEnd { epoch: Epoch(epoch), next_epoch: Epoch(epoch + 1), partitions, wall, last: false }
+    EpochEnd { epoch: Epoch(epoch), next_epoch: Epoch(epoch + 1), partitions, wall, last: false, retention: None }
 }
 
 fn feed_some(feeder: &mut Feeder, lines: &[String], numbers: &mut Numbers) -> Result<(), Stopped> {

@@ -144,7 +144,14 @@ impl Reader {
         let interval_ms = u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX);
         let next_epoch = epoch_at(wall_now, interval_ms, self.epoch);
         self.shared.in_flight.sent();
-        self.intake.feeder.end(EpochEnd { epoch: self.epoch, next_epoch, partitions, wall, last: false })?;
+        self.intake.feeder.end(EpochEnd {
+            epoch: self.epoch,
+            next_epoch,
+            partitions,
+            wall,
+            last: false,
+            retention: None,
+        })?;
         self.epoch = next_epoch;
         self.epoch_due = now + self.interval;
         self.show_lag();

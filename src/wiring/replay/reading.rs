@@ -108,7 +108,7 @@ impl Reading<'_> {
         let _ = self.cuts.send(Cut { refused, marks: self.files.marks() });
         let next_epoch = Epoch(self.epoch.0 + 1);
         let partitions = self.files.progress();
-        let end = EpochEnd { epoch: self.epoch, next_epoch, partitions, wall: None, last };
+        let end = EpochEnd { epoch: self.epoch, next_epoch, partitions, wall: None, last, retention: None };
         self.epoch = next_epoch;
         self.common.in_flight.sent();
         self.feeder.end(end).map_err(anyhow::Error::from)?;
