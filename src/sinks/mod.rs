@@ -1,5 +1,6 @@
 //! Where results leave the process: dead letters to Kafka or to a file.
 
+pub mod courier;
 pub mod dead_letter_file;
 pub mod dead_letters;
 pub mod events;

@@ -1,0 +1,249 @@
+//! Records to a Kafka topic, sent until the brokers have acknowledged them, for as long as it takes (I5).
+//!
+//! Delivered at least once: what was not acknowledged is sent again, also after a restart of whoever sends.
+
+use super::dead_letters::SinkError;
+use crate::config::Config;
+use crate::sources::{
+    kafka::{Quiet, client_settings},
+    stop::Stop,
+};
+use rdkafka::{
+    ClientConfig, ClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::DeliveryResult,
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
+};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+const BACKOFF: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the producer's thread looks for events at a time. rdkafka spins for the last millisecond of it: its own
+/// thread, with a tenth of this, is most of what an idle process does.
+const SERVE_FOR: Duration = Duration::from_secs(1);
+
+/// What became of the letters sent, by their place in the list.
+#[derive(Debug, Default)]
+struct Answers {
+    list: Mutex<Vec<(usize, Result<(), RDKafkaErrorCode>)>>,
+    came: Condvar,
+}
+
+impl Answers {
+    fn lock(&self) -> MutexGuard<'_, Vec<(usize, Result<(), RDKafkaErrorCode>)>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self) -> Vec<(usize, Result<(), RDKafkaErrorCode>)> {
+        let waited = self.came.wait_timeout_while(self.lock(), PATIENCE, |list| list.is_empty());
+        let (mut list, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *list)
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Context {
+    quiet: Quiet,
+    answers: Arc<Answers>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, message: &str) {
+        self.quiet.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.quiet.error(error, reason);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
+        let code = |error: &KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let result = result.as_ref().map(|_| ()).map_err(|(error, _)| code(error));
+        self.answers.lock().push((place, result));
+        self.answers.came.notify_all();
+    }
+}
+
+/// A record to send, its place in the list as its opaque.
+pub type Record<'a> = BaseRecord<'a, [u8], [u8], usize>;
+
+/// See the module.
+pub struct Courier {
+    settings: ClientConfig,
+    /// Made for the first record: most processes never send a dead letter, and a producer has four threads.
+    producer: Option<Arc<BaseProducer<Context>>>,
+    context: Context,
+    topic: String,
+    /// As people call what is sent, in the plural.
+    what: &'static str,
+    stop: Arc<Stop>,
+    in_trouble: bool,
+}
+
+impl std::fmt::Debug for Courier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Courier").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+fn settings(config: &Config) -> ClientConfig {
+    let mut settings = client_settings(config);
+    settings.set("enable.idempotence", "true");
+    settings.set("acks", "all");
+    // an answer, good or bad, within this; a bad one is said and tried again
+    settings.set("message.timeout.ms", "10000");
+    // whatever a broker let in once must go out again
+    settings.set("message.max.bytes", (64 << 20).to_string());
+    settings.set("queue.buffering.max.kbytes", (64 << 10).to_string());
+    settings
+}
+
+impl Courier {
+    /// Shows whether librdkafka takes the settings; no broker is asked yet.
+    pub fn new(config: &Config, topic: &str, what: &'static str, stop: Arc<Stop>) -> Result<Self, SinkError> {
+        let (settings, context, topic) = (settings(config), Context::default(), topic.to_owned());
+        let courier = Self { settings, producer: None, context, topic, what, stop, in_trouble: false };
+        courier.create()?;
+        Ok(courier)
+    }
+
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    fn create(&self) -> Result<BaseProducer<Context>, SinkError> {
+        self.settings.create_with_context(self.context.clone()).map_err(|error| self.failed(error))
+    }
+
+    /// The producer, with a thread that serves its events for as long as it is here.
+    fn producer(&mut self) -> Result<Arc<BaseProducer<Context>>, SinkError> {
+        if let Some(producer) = &self.producer {
+            return Ok(Arc::clone(producer));
+        }
+        let producer = Arc::new(self.create()?);
+        let served = Arc::downgrade(&producer);
+        let serve = move || {
+            while let Some(producer) = served.upgrade() {
+                producer.poll(SERVE_FOR);
+            }
+        };
+        thread::Builder::new().name("courier".to_owned()).spawn(serve).map_err(|error| self.failed(error))?;
+        self.producer = Some(Arc::clone(&producer));
+        Ok(producer)
+    }
+
+    fn failed(&self, cause: impl ToString) -> SinkError {
+        SinkError { target: self.topic.clone(), cause: cause.to_string() }
+    }
+
+    /// Says once that records do not get through, and once that they do again.
+    fn note(&mut self, trouble: Option<RDKafkaErrorCode>) {
+        match trouble {
+            Some(code) if !self.in_trouble => {
+                let reason = self.context.quiet.health.take().unwrap_or_else(|| code.to_string());
+                tracing::warn!(topic = self.topic, "{} cannot be sent: {reason}; keeps trying", self.what);
+            }
+            None if self.in_trouble => tracing::info!(topic = self.topic, "{} are sent again", self.what),
+            _ => {}
+        }
+        self.in_trouble = trouble.is_some();
+    }
+
+    /// An idempotent producer that has met a fatal error is of no use any more.
+    fn renew(&mut self) {
+        self.producer.take_if(|producer| producer.client().fatal_error().is_some());
+    }
+
+    /// Returns when all `count` records are acknowledged. `record` makes the one at a place, whole, or without its value
+    /// where the brokers find it too large.
+    ///
+    /// # Errors
+    /// [`SinkError`], once the pipeline is stopped, or where no producer can be made.
+    pub fn deliver<'a>(&mut self, count: usize, record: impl Fn(usize, bool) -> Record<'a>) -> Result<(), SinkError> {
+        let mut waiting: VecDeque<usize> = (0..count).collect();
+        let mut whole = vec![true; count];
+        let mut under_way = 0_usize;
+        while !waiting.is_empty() || under_way > 0 {
+            if self.stop.is_stopped() {
+                return Err(self.failed("the pipeline was stopped"));
+            }
+            let producer = self.producer()?;
+            let mut answers = Vec::new();
+            while let Some(place) = waiting.front().copied() {
+                match send(&producer, record(place, whole[place])) {
+                    Ok(true) => under_way += 1,
+                    Ok(false) => break,
+                    Err(code) => {
+                        under_way += 1;
+                        answers.push((place, Err(code)));
+                    }
+                }
+                waiting.pop_front();
+            }
+            if answers.is_empty() {
+                answers = self.context.answers.wait();
+            }
+            under_way -= answers.len();
+            let trouble = self.sort(answers, &mut waiting, &mut whole);
+            if trouble.is_some() {
+                self.note(trouble);
+                // an answer that is still to come comes from the producer that was given the record
+                if under_way == 0 {
+                    self.renew();
+                }
+                self.stop.pause(BACKOFF);
+            }
+        }
+        Ok(())
+    }
+
+    /// What was not acknowledged waits again.
+    fn sort(
+        &mut self,
+        answers: Vec<(usize, Result<(), RDKafkaErrorCode>)>,
+        waiting: &mut VecDeque<usize>,
+        whole: &mut [bool],
+    ) -> Option<RDKafkaErrorCode> {
+        let mut trouble = None;
+        for (place, result) in answers {
+            match result {
+                Ok(()) => self.note(None),
+                Err(code) => {
+                    if code == RDKafkaErrorCode::MessageSizeTooLarge && whole[place] {
+                        whole[place] = false;
+                        tracing::warn!(
+                            topic = self.topic,
+                            "one of the {} is too large for the topic: sent without its value",
+                            self.what
+                        );
+                    } else {
+                        trouble = Some(code);
+                    }
+                    waiting.push_back(place);
+                }
+            }
+        }
+        trouble
+    }
+}
+
+/// Sends one record; `false`: there is no room now.
+fn send(producer: &BaseProducer<Context>, record: Record<'_>) -> Result<bool, RDKafkaErrorCode> {
+    match producer.send(record) {
+        Ok(()) => Ok(true),
+        Err((error, _)) => match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => Ok(false),
+            code => Err(code.unwrap_or(RDKafkaErrorCode::Unknown)),
+        },
+    }
+}
