@@ -4,6 +4,7 @@ use crate::{
     feed::EpochEnd,
     graph::Lane,
     names::Names,
+    rebucket::{Buckets, Carried},
     registry::{Registry, Snapshot},
     retention::{
         Decision,
@@ -13,7 +14,7 @@ use crate::{
     series::Deltas,
     settings::Settings,
     state::{self, Cursor, Section, Sweep, Table, Unusable, Writer},
-    time::{Epoch, StreamTime},
+    time::{Epoch, Millis, StreamTime},
 };
 
 /// See the module.
@@ -71,6 +72,17 @@ impl Ledger {
         let sections: Vec<Section> =
             sections.into_iter().filter_map(|(table, entries)| Section::of(table, entries)).collect();
         (!sections.is_empty()).then(|| Lane::of(Share::WHOLE, &sections))
+    }
+
+    /// All of it, for whoever begins a new log with it.
+    pub fn whole(&mut self) -> Lane {
+        let empty = || Lane::of(Share::WHOLE, &[]);
+        self.blob(Sweep::ALL).unwrap_or_else(empty)
+    }
+
+    /// Gives stored histograms, which have the bounds `old`, the bounds `new`.
+    pub fn rebucket(&mut self, buckets: Buckets, old: &[Millis], new: &[Millis]) -> Carried {
+        self.registry.rebucket(buckets, old, new)
     }
 
     /// Takes in one of its blobs; later ones over earlier ones.

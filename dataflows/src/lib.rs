@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod machines;
 pub mod memory;
 pub mod names;
+pub mod rebucket;
 pub mod registry;
 pub mod retention;
 pub mod route;

@@ -7,9 +7,10 @@ mod store;
 
 use crate::{
     event::Id,
+    rebucket::{Buckets, Carried, rebucket},
     series::{Announcement, Deltas, Pair},
     settings::{Limits, Settings},
-    time::{Epoch, StreamTime},
+    time::{Epoch, Millis, StreamTime},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -100,6 +101,15 @@ impl Registry {
         self.current.epoch = epoch;
         self.current.stream_time = stream_time;
         self.current.clone()
+    }
+
+    /// Gives the histograms of a kind, which have the bounds `old`, the bounds `new`.
+    pub fn rebucket(&mut self, buckets: Buckets, old: &[Millis], new: &[Millis]) -> Carried {
+        let totals = &mut self.current.totals;
+        match buckets {
+            Buckets::Duration => rebucket(totals.job_duration.iter_mut().chain(&mut totals.run_duration), old, new),
+            Buckets::Queue => rebucket([&mut totals.job_queue], old, new),
+        }
     }
 
     fn admit_all<'a>(&mut self, pairs: impl Iterator<Item = &'a Pair>) {

@@ -63,6 +63,7 @@ fn help_teaches() {
         "state reset",
         "state export",
         "state import",
+        "state rebucket",
     ];
     for verb in verbs {
         let name = format!("help_{}", verb.replace(' ', "_"));

@@ -227,7 +227,9 @@ mod tests {
 
     fn written() -> Vec<u8> {
         let mut writer = Writer::new(Vec::new(), &header()).unwrap();
-        blobs().iter().for_each(|blob| writer.blob(blob).unwrap());
+        for blob in blobs() {
+            writer.blob(&blob).unwrap();
+        }
         writer.finish().unwrap()
     }
 

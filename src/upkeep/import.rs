@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::Config,
     store::{Blob, Manifest, StateUrl, StoreError, Transfer},
-    wiring::{Details, LEDGER_LANE, RunError},
+    wiring::{Details, RunError},
 };
 use anyhow::{Context, anyhow};
 use dataflows::{
@@ -155,6 +155,9 @@ async fn import(holding: &Holding, plan: &mut Plan) -> Result<String, RunError> 
     let mut transfer = holding.store.transfer(previous.epoch, next.generation).await?;
     let copied = copy(plan, &mut transfer, previous.epoch).await?;
     let stream_time_ms = plan.header.stream_time_ms;
+    if plan.details.ledger_from > 0 {
+        plan.details.ledger_from = copied.ledger_from.min(copied.newest);
+    }
     let manifest = Manifest {
         epoch: plan.header.epoch.max(copied.newest).max(next.epoch),
         horizon: plan.header.horizon.max(next.epoch),
@@ -170,6 +173,8 @@ struct Copied {
     blobs: u64,
     /// The newest epoch that they came to lie in.
     newest: u64,
+    /// See [`Details::ledger_from`].
+    ledger_from: u64,
 }
 
 /// Puts all blobs in, behind epoch `after`, once it is sure that they are whole and load.
@@ -177,7 +182,7 @@ async fn copy(plan: &mut Plan, transfer: &mut Transfer<'_>, after: u64) -> Resul
     let Header { epoch, horizon, stream_time_ms, .. } = plan.header;
     let mut audit = Audit::new(&load::settings_of(&plan.details));
     let mut epochs = Epochs { last: None, place: after };
-    let (mut open, mut blobs): (Vec<Blob>, u64) = (Vec::new(), 0);
+    let (mut open, mut blobs, mut ledger_from) = (Vec::<Blob>::new(), 0, u64::MAX);
     loop {
         let blob = plan.file.next().map_err(|error| RunError::Refused(error.into()))?;
         if blob.as_ref().is_none_or(|blob| epochs.last != Some(blob.epoch)) {
@@ -188,8 +193,12 @@ async fn copy(plan: &mut Plan, transfer: &mut Transfer<'_>, after: u64) -> Resul
         if !(horizon..=epoch).contains(&blob.epoch) {
             return Err(damaged(format!("a blob of epoch {} in a state from {horizon} to {epoch}", blob.epoch)));
         }
-        audited(&mut audit, &blob).map_err(damaged)?;
-        blob.epoch = epochs.place(blob.epoch);
+        audited(&mut audit, &plan.details, &blob).map_err(damaged)?;
+        let place = epochs.place(blob.epoch);
+        if blob.epoch >= plan.details.ledger_from {
+            ledger_from = ledger_from.min(place);
+        }
+        blob.epoch = place;
         blobs += 1;
         open.push(blob);
     }
@@ -197,7 +206,7 @@ async fn copy(plan: &mut Plan, transfer: &mut Transfer<'_>, after: u64) -> Resul
     let contents = audit.finish(Epoch(epoch), stream_time_ms.map_or(StreamTime::UNKNOWN, StreamTime));
     let contradictions = contents.map_err(|error| damaged(error.to_string()))?.contradictions();
     if contradictions.is_empty() {
-        Ok(Copied { blobs, newest: epochs.place })
+        Ok(Copied { blobs, newest: epochs.place, ledger_from })
     } else {
         Err(damaged(contradictions.join("; ")))
     }
@@ -222,12 +231,8 @@ impl Epochs {
     }
 }
 
-fn audited(audit: &mut Audit, blob: &Blob) -> Result<(), String> {
-    let taken = match blob.lane {
-        LEDGER_LANE => audit.ledger(&blob.bytes),
-        worker => audit.worker(worker as usize, &blob.bytes),
-    };
-    taken.map_err(|error| format!("epoch {}, lane {}: {error}", blob.epoch, blob.lane))
+fn audited(audit: &mut Audit, details: &Details, blob: &Blob) -> Result<(), String> {
+    load::take_in(audit, details, blob).map_err(|error| format!("epoch {}, lane {}: {error}", blob.epoch, blob.lane))
 }
 
 fn counted(stream_time_ms: Option<i64>) -> String {

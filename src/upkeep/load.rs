@@ -25,17 +25,22 @@ pub struct Loaded {
     pub contents: Option<Contents>,
 }
 
-/// Reads the blobs of a snapshot from its horizon on. `settings`: those of the stored series.
-pub async fn load(snapshot: &mut Snapshot, settings: &Settings) -> Result<Loaded, RunError> {
+/// Reads the blobs of a snapshot from its horizon on.
+pub async fn load(snapshot: &mut Snapshot, details: &Details) -> Result<Loaded, RunError> {
     let mut loaded = Loaded::default();
-    let mut audit = Audit::new(settings);
+    let settings = settings_of(details);
+    let mut audit = Audit::new(&settings);
     let bar = progress::of_bytes(snapshot.sizes.bytes);
     loop {
         match snapshot.next().await {
             Ok(None) => break,
             Ok(Some(blob)) => {
                 bar.inc(blob.bytes.len() as u64);
-                loaded.take(&mut audit, settings, &blob)?;
+                if !loaded.damages.is_empty() {
+                    // what follows from what could not be read is no damage of its own
+                    audit = Audit::new(&settings);
+                }
+                loaded.take(&mut audit, details, &blob)?;
             }
             Err(StoreError::Damaged(damage)) if damage.chunk.is_some() => loaded.damages.push(damage),
             Err(error) => return Err(error.into()),
@@ -49,19 +54,11 @@ pub async fn load(snapshot: &mut Snapshot, settings: &Settings) -> Result<Loaded
 }
 
 impl Loaded {
-    fn take(&mut self, audit: &mut Audit, settings: &Settings, blob: &Blob) -> Result<(), RunError> {
+    fn take(&mut self, audit: &mut Audit, details: &Details, blob: &Blob) -> Result<(), RunError> {
         self.blobs += 1;
         self.bytes += blob.bytes.len() as u64;
         self.lanes.insert(blob.lane);
-        if !self.damages.is_empty() {
-            // what follows from what could not be read is no damage of its own
-            *audit = Audit::new(settings);
-        }
-        let taken = match blob.lane {
-            LEDGER_LANE => audit.ledger(&blob.bytes),
-            worker => audit.worker(worker as usize, &blob.bytes),
-        };
-        match taken {
+        match take_in(audit, details, blob) {
             Ok(()) => {}
             Err(Unusable::Damaged(reason)) => {
                 let chunk = ChunkId { epoch: blob.epoch, lane: blob.lane, chunk: 0 };
@@ -87,6 +84,15 @@ impl Loaded {
             }
             Err(newer @ Unusable::Newer { .. }) => Err(RunError::Refused(newer.into())),
         }
+    }
+}
+
+/// As a restore does; more is asked of it.
+pub fn take_in(audit: &mut Audit, details: &Details, blob: &Blob) -> Result<(), Unusable> {
+    match blob.lane {
+        LEDGER_LANE if blob.epoch < details.ledger_from => Ok(()),
+        LEDGER_LANE => audit.ledger(&blob.bytes),
+        worker => audit.worker(worker as usize, &blob.bytes),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod import;
 mod load;
 mod manifest;
 mod progress;
+pub mod rebucket;
 pub mod reset;
 pub mod show;
 pub mod verify;

@@ -82,7 +82,7 @@ pub async fn show(url: &StateUrl) -> Result<Report, RunError> {
     };
     let mut holds = None;
     if trouble.is_none() {
-        let loaded = load::load(&mut snapshot, &load::settings_of(&details)).await?;
+        let loaded = load::load(&mut snapshot, &details).await?;
         trouble = loaded.damages.first().map(ToString::to_string);
         holds = loaded.contents.map(|contents| held(&contents, snapshot.manifest.stream_time_ms));
     }

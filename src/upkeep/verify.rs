@@ -43,7 +43,7 @@ impl Findings {
         let details = self.manifest(&snapshot);
         self.beside(&mut snapshot).await?;
         if let Some(details) = details {
-            self.loaded(load::load(&mut snapshot, &load::settings_of(&details)).await?);
+            self.loaded(load::load(&mut snapshot, &details).await?);
         }
         Ok(())
     }

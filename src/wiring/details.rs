@@ -37,6 +37,9 @@ pub struct Details {
     pub shape: Shape,
     #[serde(default)]
     pub log: LogSize,
+    /// The ledger's blobs of earlier epochs are of another shape, and in no use any more.
+    #[serde(default)]
+    pub ledger_from: u64,
 }
 
 /// The settings that the stored series have the form of.

@@ -97,7 +97,7 @@ impl Durable {
     ) -> Result<(Running, Ledger), RunError> {
         let ledger = Arc::new(Mutex::new(Ledger::new(settings, config.names.clone())));
         let now = stream_time(&self.manifest);
-        let blobs = WorkersBlobs::new(&self.writer, &self.manifest, Arc::clone(&ledger));
+        let blobs = WorkersBlobs::new(self, Arc::clone(&ledger));
         let restore = Restore { stream_time: now, maxima: self.details.maxima(), blobs: Box::new(blobs) };
         let running = dataflows::graph::resume(config, restore)?;
         self.confirm()?;
@@ -193,6 +193,8 @@ struct WorkersBlobs {
     to: u64,
     waiting: std::collections::VecDeque<crate::store::Blob>,
     ledger: Arc<Mutex<Ledger>>,
+    /// See [`Details::ledger_from`].
+    ledger_from: u64,
     done: bool,
 }
 
@@ -200,9 +202,11 @@ struct WorkersBlobs {
 const PIECE_BYTES: usize = 32 << 20;
 
 impl WorkersBlobs {
-    fn new(writer: &Writer, manifest: &Manifest, ledger: Arc<Mutex<Ledger>>) -> Self {
-        let (from, to) = (manifest.horizon, manifest.epoch);
-        Self { writer: writer.clone(), from, to, waiting: std::collections::VecDeque::new(), ledger, done: to == 0 }
+    fn new(durable: &Durable, ledger: Arc<Mutex<Ledger>>) -> Self {
+        let Durable { writer, manifest, details, .. } = durable;
+        let (from, to, ledger_from) = (manifest.horizon, manifest.epoch, details.ledger_from);
+        let waiting = std::collections::VecDeque::new();
+        Self { writer: writer.clone(), from, to, waiting, ledger, ledger_from, done: to == 0 }
     }
 
     /// Whole epochs, so that the next piece begins with the next one.
@@ -232,7 +236,9 @@ impl WorkersBlobs {
                 if blob.lane != LEDGER_LANE {
                     return Ok(Some(blob.bytes));
                 }
-                self.ledger.lock().unwrap_or_else(PoisonError::into_inner).load(&blob.bytes)?;
+                if blob.epoch >= self.ledger_from {
+                    self.ledger.lock().unwrap_or_else(PoisonError::into_inner).load(&blob.bytes)?;
+                }
             }
             if self.done {
                 return Ok(None);

@@ -11,5 +11,6 @@ mod looking;
 mod moving;
 #[path = "../postgres/mod.rs"]
 mod postgres;
+mod rebucketing;
 mod resetting;
 mod support;

@@ -3,6 +3,7 @@
 mod confirm;
 mod export;
 mod import;
+mod rebucket;
 mod reset;
 mod show;
 mod verify;
@@ -20,6 +21,7 @@ pub enum StateVerb {
     Export(export::Export),
     Import(import::Import),
     Reset(reset::Reset),
+    Rebucket(rebucket::Rebucket),
 }
 
 impl StateVerb {
@@ -30,6 +32,7 @@ impl StateVerb {
             Self::Export(verb) => verb.start(around, out),
             Self::Import(verb) => verb.start(around, out),
             Self::Reset(verb) => verb.start(around, out),
+            Self::Rebucket(verb) => verb.start(around, out),
         }
     }
 }
