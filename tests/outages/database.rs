@@ -96,6 +96,22 @@ fn a_database_that_hangs_is_no_different() {
 }
 
 #[test]
+fn a_server_that_becomes_read_only_is_no_different() {
+    let Some(broker) = broker::shared() else { return };
+    let Some(server) = Server::start(&[]) else { return };
+    let read_only = |on: &str| {
+        server.sql("postgres", &format!("ALTER SYSTEM SET default_transaction_read_only = {on}"));
+        server.sql("postgres", "SELECT pg_reload_conf()");
+    };
+    in_folder(|folder| {
+        let state = server.url(&server.database());
+        let stage = Stage::set(folder, topic(&broker, "read-only-database", 3), state, 35)?;
+        let command = stage.command(2);
+        play(stage, command, |_| read_only("on"), |_| read_only("off"))
+    });
+}
+
+#[test]
 fn a_file_that_another_keeps_locked_is_no_different() {
     let Some(broker) = broker::shared() else { return };
     in_folder(|folder| {

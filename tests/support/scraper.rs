@@ -1,8 +1,7 @@
 //! One scraper over all lives of the program: asks every 100 ms, counts honestly, checks every answer.
 //!
 //! A scrape counts as asked if the program is up when it is asked and still is, in the same life, when the answer or
-//! the error has come. One that would be due while a former one is still open counts as asked and not answered. That the
-//! machine wakes the scraper late is nobody's fault and moves the next scrape.
+//! the error has come. One that gets no answer counts as often as others were due meanwhile.
 
 use super::{
     checker::Checker,
@@ -24,7 +23,7 @@ use std::{
 /// 10 Hz.
 const EVERY: Duration = Duration::from_millis(100);
 /// A slower answer is none.
-const WITHIN: Duration = Duration::from_secs(1);
+const WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -103,14 +102,9 @@ impl Scraper {
         let (uptime, ours) = (Arc::clone(uptime), Arc::clone(&shared));
         let thread = std::thread::spawn(move || {
             while !ours.stop.load(Relaxed) {
-                let mut due = Instant::now();
+                let asked = Instant::now();
                 scrape(address, &uptime, &ours);
-                due += EVERY;
-                while due < Instant::now() {
-                    missed(&uptime, &ours);
-                    due += EVERY;
-                }
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                std::thread::sleep(EVERY.saturating_sub(asked.elapsed()));
             }
         });
         Self { shared, thread: Some(thread) }
@@ -169,22 +163,21 @@ impl Drop for Scraper {
 }
 
 fn scrape(address: SocketAddr, uptime: &Uptime, shared: &Shared) {
-    let before = uptime.now();
+    let (before, asked) = (uptime.now(), Instant::now());
     let answer = http::get(address, "/metrics", WITHIN);
     let expected = before.state == State::Up && uptime.now() == before;
     let mut seen = shared.lock();
     match answer {
         Ok((200, text)) => seen.answer(before.life, &text),
-        _ if expected => seen.counts.asked += 1,
+        _ if expected => seen.counts.asked += 1 + due_in(asked.elapsed()),
         _ => {}
     }
     shared.changed.notify_all();
 }
 
-fn missed(uptime: &Uptime, shared: &Shared) {
-    if uptime.now().state == State::Up {
-        shared.lock().counts.asked += 1;
-    }
+/// Scrapes that were due in this time.
+fn due_in(time: Duration) -> u64 {
+    u64::try_from(time.as_millis() / EVERY.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Seen {

@@ -1,4 +1,4 @@
-//! Sends a load into a topic, at a rate, for as long as the test goes on.
+//! Sends a load into a topic, at a rate, for as long as the test goes on; and in bursts, while nobody reads.
 
 use super::load::{EVENTS_A_SECOND, Load};
 use anyhow::{Context, Result, anyhow};
@@ -12,6 +12,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc::{self, Receiver},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -29,25 +30,31 @@ pub struct Topic {
     pub name: String,
 }
 
+/// So many records at once, and who is to hear when the broker has them.
+type Burst = (usize, mpsc::Sender<()>);
+
 /// A thread that sends. See the module.
 pub struct Sender {
     topic: Topic,
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
+    bursts: mpsc::Sender<Burst>,
     thread: Option<JoinHandle<Result<u64>>>,
 }
 
 impl Sender {
     pub fn start(topic: &Topic, load: Load) -> Result<Self> {
         let (stop, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let (bursts, asked) = mpsc::channel();
         let mut sending = Sending {
+            bursts: asked,
             producer: producer(&topic.brokers)?,
             topic: topic.name.clone(),
             stop: Arc::clone(&stop),
             sent: Arc::clone(&sent),
         };
         let thread = Some(std::thread::spawn(move || sending.run(load)));
-        Ok(Self { topic: topic.clone(), stop, sent, thread })
+        Ok(Self { topic: topic.clone(), stop, sent, bursts, thread })
     }
 
     pub const fn topic(&self) -> &Topic {
@@ -57,6 +64,14 @@ impl Sender {
     /// Records handed to the client so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
+    }
+
+    /// Sends so many records as fast as it goes, and returns when they are there. Nobody may read meanwhile: the log would
+    /// lose its punctuality.
+    pub fn burst(&self, records: usize) -> Result<()> {
+        let (tell, there) = mpsc::channel();
+        self.bursts.send((records, tell)).context("it sends")?;
+        there.recv_timeout(DELIVERED_WITHIN).context("the burst is not delivered")
     }
 
     /// Ends the log, once the broker has all of it; how many records were sent.
@@ -88,6 +103,7 @@ fn producer(brokers: &str) -> Result<BaseProducer> {
 }
 
 struct Sending {
+    bursts: Receiver<Burst>,
     producer: BaseProducer,
     topic: String,
     stop: Arc<AtomicBool>,
@@ -99,6 +115,14 @@ impl Sending {
         let gap = Duration::from_secs(1) * AT_ONCE / EVENTS_A_SECOND;
         let mut due = Instant::now();
         while !self.stop.load(Relaxed) {
+            if let Ok((records, there)) = self.bursts.try_recv() {
+                for record in load.by_ref().take(records) {
+                    self.send(&record)?;
+                }
+                self.producer.flush(DELIVERED_WITHIN).context("the burst is not delivered")?;
+                // whoever asked may have given up
+                let _ = there.send(());
+            }
             for record in load.by_ref().take(AT_ONCE as usize) {
                 self.send(&record)?;
             }

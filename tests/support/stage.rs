@@ -113,6 +113,13 @@ impl Stage {
         enough
     }
 
+    /// Waits until the life under way shows series.
+    pub fn shows_series(&mut self, within: Duration) -> Result<()> {
+        let life = self.life();
+        let shows = |seen: &Seen| (seen.progress.life == life && seen.progress.shows_series).then_some(());
+        self.scraper.wait("series", within, shows)
+    }
+
     /// Waits until `/readyz` fails for this check, or is well with it; says why it fails.
     pub fn wait_for_check(&self, name: &str, fails: bool, within: Duration) -> Result<Option<String>> {
         let begun = Instant::now();
@@ -135,6 +142,12 @@ impl Stage {
     /// SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.running.take().context("nothing runs")?.kill()
+    }
+
+    /// Lets the log grow by so many records while nothing runs.
+    pub fn burst(&self, records: usize) -> Result<()> {
+        ensure!(self.running.is_none(), "it runs");
+        self.sender.as_ref().context("it was finished")?.burst(records)
     }
 
     /// Records sent so far.

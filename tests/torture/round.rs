@@ -14,6 +14,15 @@ const PAUSES_WITHIN: Duration = Duration::from_secs(60);
 /// A pause that is older when it is heard of may be over before the kill.
 const FRESH: Duration = Duration::from_millis(100);
 
+/// What waits to be read at the first start, and after a start that was killed: more of stream time than `late_grace`, so
+/// that a stream time that does not wait for the slowest partition shows.
+const BACKLOG: usize = 40_000;
+
+/// So many lives may end before they have read what was there at the first start, and show nothing; the next reads it all,
+/// and all after that show series from their beginning (I2).
+const MAY_BE_SILENT: usize = 2;
+const SHOWS_WITHIN: Duration = Duration::from_secs(60);
+
 /// What was done and seen.
 #[derive(Clone, Debug, Default)]
 pub struct Round {
@@ -37,6 +46,7 @@ impl Round {
     /// Plays all turns.
     pub fn play(store: &'static str, mut stage: Stage, turns: &[Turn]) -> Result<Self> {
         let mut round = Self { store, ..Self::default() };
+        stage.burst(BACKLOG)?;
         for turn in turns {
             let kill = round.kills() + 1;
             let line = round.turn(&mut stage, *turn).with_context(|| format!("{store}, kill {kill}: {turn:?}"))?;
@@ -55,6 +65,7 @@ impl Round {
             stage.start(stage.command(turn.workers))?;
             sleep(age);
             stage.kill()?;
+            stage.burst(BACKLOG)?;
             self.stillborn += 1;
         }
         let before = stage.scraper.counts();
@@ -65,6 +76,9 @@ impl Round {
         stage.start(command)?;
         let moved = stage.moved()?;
         stage.commits(LEAST_COMMITS, COMMITS_WITHIN)?;
+        if self.kills() >= MAY_BE_SILENT {
+            stage.shows_series(SHOWS_WITHIN)?;
+        }
         let death = self.wait_for(turn.death, stage)?;
         stage.running()?.must_live()?;
         stage.kill()?;
