@@ -62,12 +62,13 @@ impl Durable {
         let ha = config.ha;
         let granted = lease::acquire(&store, &who, |waiting| match waiting {
             Waiting::Standby { holder } => {
-                if !published.standby.swap(true, Ordering::AcqRel) {
-                    tracing::info!(holder, "stands by: another instance writes this state");
-                }
                 published.check("database", Ok(()));
                 let told = format!("standby: {holder} holds the lease");
                 published.check("lease", if ha { Ok(()) } else { Err(told) });
+                // last: who reads that it stands by reads how it does
+                if !published.standby.swap(true, Ordering::AcqRel) {
+                    tracing::info!(holder, "stands by: another instance writes this state");
+                }
             }
             Waiting::Unanswered(reason) => published.check("database", Err(reason.clone())),
         });

@@ -118,9 +118,8 @@ impl Pair {
         loop {
             let says = self.readyz(which);
             if let Ok((ready, role)) = &says
-                && role == "standby"
+                && (*ready, role.as_str()) == (self.setup.ha, "standby")
             {
-                ensure!(*ready == self.setup.ha, "a standby's readiness is {ready}, ha is {}", self.setup.ha);
                 return Ok(());
             }
             ensure!(begun.elapsed() < within, "{} does not stand by; /readyz: {says:?}", NAMES[which]);
