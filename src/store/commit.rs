@@ -1,7 +1,7 @@
 //! The manifest, and the transaction that moves it: all of an epoch, or nothing of it (I4).
 
 use super::{
-    Blob, MANIFEST, Manifest, Store, StoreError,
+    Additions, Blob, MANIFEST, Manifest, Store, StoreError,
     assembly::checksum,
     connection::{
         Connection,
@@ -27,6 +27,7 @@ pub struct Commit<'a> {
     pub manifest: &'a Manifest,
     /// All of the manifest's epoch, one a lane.
     pub blobs: &'a [Blob],
+    pub additions: Additions<'a>,
 }
 
 impl Store {
@@ -57,6 +58,7 @@ impl Store {
         let before = newest_blobs(connection, commit.previous, commit.manifest.generation).await?;
         self.write_epoch(connection, commit.blobs, before).await?;
         self.probe.at(Step::BlobsWritten).await?;
+        commit.additions.write(connection, signed(commit.manifest.epoch)?).await?;
         if connection.is_sqlite() {
             beat(connection, commit.manifest.generation).await?;
         }
@@ -120,7 +122,7 @@ fn index(at: usize) -> i64 {
 
 /// What no caller may ask for: it would be stored and never be read.
 fn checked(commit: &Commit<'_>) -> Result<(), StoreError> {
-    let Commit { previous, manifest, blobs } = commit;
+    let Commit { previous, manifest, blobs, .. } = commit;
     if manifest.epoch <= *previous || manifest.horizon > manifest.epoch {
         let Manifest { epoch, horizon, .. } = manifest;
         return Err(StoreError::definite(format!("epoch {epoch} with horizon {horizon} cannot follow {previous}")));

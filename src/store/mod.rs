@@ -16,6 +16,7 @@ pub mod error;
 pub mod lease;
 mod open;
 pub mod probe;
+pub mod retention;
 pub mod sizes;
 pub mod snapshot;
 pub mod transfer;
@@ -28,6 +29,7 @@ pub use self::{
     lease::Lease,
     open::Options,
     probe::{Fault, Step},
+    retention::{Additions, Outgoing},
     sizes::Sizes,
     snapshot::Snapshot,
     transfer::Transfer,

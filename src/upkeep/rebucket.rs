@@ -6,7 +6,7 @@
 use super::{holding::Holding, load, manifest, open_to_look};
 use crate::{
     config::{Config, units},
-    store::{Blob, Commit, Manifest},
+    store::{Additions, Blob, Commit, Manifest},
     wiring::{Details, LEDGER_LANE, RunError, stream_time},
 };
 use anyhow::anyhow;
@@ -129,7 +129,12 @@ impl Held {
         self.details.log.log_bytes += lane.bytes.len() as u64;
         let blobs = [Blob { epoch: next.epoch, lane: LEDGER_LANE, bytes: lane.bytes }];
         let manifest = Manifest { details: self.details.to_json(), ..next };
-        let commit = Commit { previous: self.holding.manifest.epoch, manifest: &manifest, blobs: &blobs };
+        let commit = Commit {
+            previous: self.holding.manifest.epoch,
+            manifest: &manifest,
+            blobs: &blobs,
+            additions: Additions::default(),
+        };
         self.holding.store.commit(&commit).await?;
         let (setting, series) = names(self.plan.buckets);
         let what = match self.carried {

@@ -7,7 +7,7 @@ use super::{holding::Holding, manifest, open_to_look, show};
 use crate::{
     config::Config,
     sources::kafka::{self, Point, SourceError, Survey},
-    store::{Commit, Manifest, StoreError},
+    store::{Additions, Commit, Manifest, StoreError},
     wiring::{Details, RunError},
 };
 use std::fmt::Write as _;
@@ -115,7 +115,8 @@ async fn reset(holding: &Holding, plan: &Plan) -> Result<String, RunError> {
     let details = details(plan);
     let next = holding.next();
     let manifest = Manifest { horizon: next.epoch, stream_time_ms: None, details: details.to_json(), ..next };
-    let commit = Commit { previous: holding.manifest.epoch, manifest: &manifest, blobs: &[] };
+    let commit =
+        Commit { previous: holding.manifest.epoch, manifest: &manifest, blobs: &[], additions: Additions::default() };
     holding.store.commit(&commit).await?;
     let topic = &plan.config.topic;
     Ok(format!("epoch {}: the next start begins in topic {topic}, {}\n", manifest.epoch, plan.place()))

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     published::Published,
     sources::{kafka::wall_ms, stop::Stop},
-    store::{Blob, Commit, Damage, Manifest, Store, StoreError},
+    store::{Additions, Blob, Commit, Damage, Manifest, Store, StoreError},
 };
 use dataflows::{
     graph::{EpochOutput, Lane},
@@ -116,7 +116,12 @@ impl Committer {
             details: self.details.to_json(),
             committed_at_ms: wall_ms(),
         };
-        self.until_committed(&Commit { previous: self.previous, manifest: &manifest, blobs: &blobs })?;
+        self.until_committed(&Commit {
+            previous: self.previous,
+            manifest: &manifest,
+            blobs: &blobs,
+            additions: Additions::default(),
+        })?;
         (self.previous, self.horizon) = (epoch, horizon);
         self.published.own.checkpoint_bytes.fetch_add(delta + swept, Relaxed);
         self.pace.grant(self.sweeping.share(delta));

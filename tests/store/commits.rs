@@ -1,7 +1,7 @@
 //! Commits: whole or not at all, fenced, in chunks, read back in order.
 
 use crate::support::{Place, all, blob, bytes, claim, commit, definite, manifest, on_both};
-use gocdnext_flow::store::{Commit, Manifest, StoreError};
+use gocdnext_flow::store::{Additions, Commit, Manifest, StoreError};
 
 on_both!(
     an_empty_state_has_an_empty_manifest,
@@ -30,7 +30,10 @@ async fn a_commit_is_read_back_also_by_another(place: Place) {
         details: r#"{"offsets":[0,1],"name":"æ – '\""}"#.into(),
         committed_at_ms: 1_700_000_000_123,
     };
-    store.commit(&Commit { previous: 0, manifest: &committed, blobs: &blobs }).await.unwrap();
+    store
+        .commit(&Commit { previous: 0, manifest: &committed, blobs: &blobs, additions: Additions::default() })
+        .await
+        .unwrap();
     for store in [store, place.open().await] {
         assert_eq!(store.manifest().await.as_ref(), Ok(&committed));
         assert_eq!(all(&store, 0, u64::MAX).await.as_deref(), Ok(&blobs[..]));
@@ -98,6 +101,8 @@ async fn what_could_not_be_read_again_is_refused(place: Place) {
     definite(commit(&store, generation, 0, 5, &[blob(4, 0, vec![])]).await);
     definite(commit(&store, generation, 0, u64::MAX, &[]).await);
     let beyond = Manifest { horizon: 6, ..manifest(generation, 5) };
-    definite(store.commit(&Commit { previous: 0, manifest: &beyond, blobs: &[] }).await);
+    definite(
+        store.commit(&Commit { previous: 0, manifest: &beyond, blobs: &[], additions: Additions::default() }).await,
+    );
     assert_eq!(store.manifest().await.unwrap().epoch, 0);
 }

@@ -1,7 +1,7 @@
 //! What is collected makes room: the state on disk stays bounded however long it is written to.
 
 use crate::support::{Place, all, blob, bytes, commit, on_both};
-use gocdnext_flow::store::{Commit, Manifest, StoreError};
+use gocdnext_flow::store::{Additions, Commit, Manifest, StoreError};
 use std::time::{Duration, Instant};
 
 on_both!(
@@ -22,7 +22,15 @@ async fn collected_room_is_used_again(place: Place) {
         let horizon = epoch.saturating_sub(5);
         let manifest = Manifest { epoch, generation, horizon, ..Manifest::default() };
         let blobs = [blob(epoch, 0, bytes(1 << 20)), blob(epoch, 1, bytes(100))];
-        store.commit(&Commit { previous: epoch - 1, manifest: &manifest, blobs: &blobs }).await.unwrap();
+        store
+            .commit(&Commit {
+                previous: epoch - 1,
+                manifest: &manifest,
+                blobs: &blobs,
+                additions: Additions::default(),
+            })
+            .await
+            .unwrap();
         while store.collect(horizon, 4 << 20).await.unwrap() > 0 {}
         let quarter = usize::try_from((epoch - 1) * 4 / EPOCHS).unwrap();
         largest[quarter] = largest[quarter].max(store.sizes().await.unwrap().disk_bytes);
@@ -53,7 +61,15 @@ async fn only_what_lies_below_the_horizon_is_collected(place: Place) {
     for epoch in 1..=6_u64 {
         let manifest = Manifest { epoch, generation, horizon: 3.min(epoch), ..Manifest::default() };
         let blobs = [blob(epoch, 0, bytes(10)), blob(epoch, 65_535, bytes(10))];
-        store.commit(&Commit { previous: epoch - 1, manifest: &manifest, blobs: &blobs }).await.unwrap();
+        store
+            .commit(&Commit {
+                previous: epoch - 1,
+                manifest: &manifest,
+                blobs: &blobs,
+                additions: Additions::default(),
+            })
+            .await
+            .unwrap();
     }
     assert_eq!(store.collect(2, u64::MAX).await, Ok(2), "epoch 1");
     assert_eq!(store.collect(2, u64::MAX).await, Ok(0));
@@ -67,9 +83,15 @@ async fn collecting_goes_in_small_steps(place: Place) {
     let (store, generation) = place.held().await;
     let blobs: Vec<_> = (0..10).map(|lane| blob(1, lane, bytes(1_000))).collect();
     let manifest = Manifest { epoch: 1, generation, horizon: 1, ..Manifest::default() };
-    store.commit(&Commit { previous: 0, manifest: &manifest, blobs: &blobs }).await.unwrap();
+    store
+        .commit(&Commit { previous: 0, manifest: &manifest, blobs: &blobs, additions: Additions::default() })
+        .await
+        .unwrap();
     let manifest = Manifest { epoch: 2, generation, horizon: 2, ..Manifest::default() };
-    store.commit(&Commit { previous: 1, manifest: &manifest, blobs: &[] }).await.unwrap();
+    store
+        .commit(&Commit { previous: 1, manifest: &manifest, blobs: &[], additions: Additions::default() })
+        .await
+        .unwrap();
     assert_eq!(store.collect(2, 3_500).await, Ok(3));
     assert_eq!(store.collect(2, 1).await, Ok(1), "a chunk that is larger than a step goes, too");
     assert_eq!(store.collect(2, u64::MAX).await, Ok(6));
@@ -85,7 +107,10 @@ async fn who_reads_what_another_deletes_is_told(place: Place) {
     let mut reading = reader.blobs(0, u64::MAX);
     assert_eq!(reading.next().await.unwrap().map(|blob| blob.epoch), Some(1));
     let manifest = Manifest { epoch: 4, generation, horizon: 3, ..Manifest::default() };
-    store.commit(&Commit { previous: 3, manifest: &manifest, blobs: &[] }).await.unwrap();
+    store
+        .commit(&Commit { previous: 3, manifest: &manifest, blobs: &[], additions: Additions::default() })
+        .await
+        .unwrap();
     while store.collect(3, u64::MAX).await.unwrap() > 0 {}
     let mut rest = reading.next().await;
     while matches!(rest, Ok(Some(_))) {

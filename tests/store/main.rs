@@ -13,5 +13,6 @@ mod faults;
 mod growth;
 mod leases;
 mod opening;
+mod retention;
 mod trouble_postgres;
 mod trouble_sqlite;

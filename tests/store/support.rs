@@ -1,7 +1,7 @@
 //! What the cases share: a place for the state in either database, and the ways to write to it.
 
 use crate::postgres::{self, Server};
-use gocdnext_flow::store::{Blob, Commit, Manifest, Options, StateUrl, Store, StoreError};
+use gocdnext_flow::store::{Additions, Blob, Commit, Manifest, Options, StateUrl, Store, StoreError};
 use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
 use std::{path::Path, time::Duration};
 use tempfile::TempDir;
@@ -138,7 +138,14 @@ pub async fn commit(
     epoch: u64,
     blobs: &[Blob],
 ) -> Result<(), StoreError> {
-    store.commit(&Commit { previous, manifest: &manifest(generation, epoch), blobs }).await
+    store
+        .commit(&Commit { previous, manifest: &manifest(generation, epoch), blobs, additions: Additions::default() })
+        .await
+}
+
+/// Commits `epoch` after the one before it, under the first generation or the one that was never claimed.
+pub async fn commit_with(store: &Store, epoch: u64, additions: Additions<'_>) -> Result<(), StoreError> {
+    store.commit(&Commit { previous: epoch - 1, manifest: &manifest(0, epoch), blobs: &[], additions }).await
 }
 
 /// All blobs of some epochs.

@@ -1,7 +1,7 @@
 //! Other state in place of what is there: whole, or not at all.
 
 use crate::support::{Place, all, blob, bytes, claim, commit, definite, manifest, on_both};
-use gocdnext_flow::store::{Commit, Manifest, StoreError};
+use gocdnext_flow::store::{Additions, Commit, Manifest, StoreError};
 
 on_both!(
     a_transfer_takes_the_place_of_what_was_there,
@@ -30,7 +30,10 @@ async fn a_transfer_takes_the_place_of_what_was_there(place: Place) {
     while store.collect(20, 1 << 20).await.unwrap() > 0 {}
     assert_eq!(place.number("SELECT MIN(epoch) FROM gocdnext_flow_blob").await, 7);
     let (next, more) = (after(generation, 12, 6), [blob(12, 0, bytes(1))]);
-    store.commit(&Commit { previous: 11, manifest: &next, blobs: &more }).await.unwrap();
+    store
+        .commit(&Commit { previous: 11, manifest: &next, blobs: &more, additions: Additions::default() })
+        .await
+        .unwrap();
     assert_eq!(all(&store, 0, 20).await.unwrap().len(), 4, "and it goes on");
 }
 
