@@ -1,7 +1,13 @@
 //! How a verb can fail, as the exit code says it and as people read it.
 
-use crate::{config::fault::ConfigError, wiring::RunError};
+use crate::{config::fault::ConfigError, store::StoreError, wiring::RunError};
+use dataflows::{graph::StartError, state::Unusable};
 use std::{error::Error, fmt::Write as _};
+
+const DAMAGE_HINT: &str = "\
+  what to do: `gocdnext-flow state verify` names all that is damaged; restore a backup (`gocdnext-flow state import FILE \
+--replace`) or count anew (`gocdnext-flow state reset --to earliest|latest`)
+";
 
 /// Why the program ends without success.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +59,17 @@ impl Failure {
             let _ = writeln!(text, "  caused by: {error}");
             cause = error.source();
         }
+        if self.is_damage() {
+            text.push_str(DAMAGE_HINT);
+        }
         text
+    }
+
+    /// Whether stored state is not what was written.
+    fn is_damage(&self) -> bool {
+        let Self::Run(RunError::Refused(error)) = self else { return false };
+        matches!(error.downcast_ref(), Some(StoreError::Damaged(_)))
+            || matches!(error.downcast_ref(), Some(StartError::Unusable(Unusable::Damaged(_))))
     }
 
     /// Prints it; help and version go to standard output.

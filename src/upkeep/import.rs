@@ -53,14 +53,14 @@ pub async fn plan(config: Config, path: &Path, replace: bool) -> Result<Plan, Ru
 
 fn open(path: &Path) -> Result<(Box<dyn Read + Send>, ProgressBar), RunError> {
     if path == Path::new("-") {
-        return Ok((Box::new(io::stdin()), ProgressBar::hidden()));
+        return Ok((Box::new(io::stdin()), ProgressBar::no_length()));
     }
     let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
     let (known, file) = opened.with_context(|| path.display().to_string()).map_err(RunError::Settings)?;
     if known.is_dir() {
         return Err(RunError::Settings(anyhow!("{} is a directory", path.display())));
     }
-    let bar = progress::of_bytes(known.len());
+    let bar = progress::later(known.len());
     Ok((Box::new(bar.wrap_read(file)), bar))
 }
 
@@ -180,6 +180,9 @@ struct Copied {
 /// Puts all blobs in, behind epoch `after`, once it is sure that they are whole and load.
 async fn copy(plan: &mut Plan, transfer: &mut Transfer<'_>, after: u64) -> Result<Copied, RunError> {
     let Header { epoch, horizon, stream_time_ms, .. } = plan.header;
+    if plan.bar.length().is_some() {
+        progress::show(&plan.bar);
+    }
     let mut audit = Audit::new(&load::settings_of(&plan.details));
     let mut epochs = Epochs { last: None, place: after };
     let (mut open, mut blobs, mut ledger_from) = (Vec::<Blob>::new(), 0, u64::MAX);

@@ -139,10 +139,10 @@ impl Held {
         let (setting, series) = names(self.plan.buckets);
         let what = match self.carried {
             Carried::All => "every span was carried over".to_owned(),
-            Carried::Nothing { spans } => format!("they start over from zero, without {spans} spans"),
+            Carried::Nothing { spans } => format!("without {spans} spans, from zero"),
         };
         let (epoch, new) = (manifest.epoch, shown(&self.plan.new));
-        Ok(format!("epoch {epoch}: {series} have {setting} = {new}; {what}\n"))
+        Ok(format!("epoch {epoch}: {setting} = {new} for {series}: {what}\n"))
     }
 }
 

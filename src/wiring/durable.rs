@@ -17,7 +17,7 @@ use dataflows::{
     ledger::Ledger,
     names::Names,
     settings::Settings,
-    state::Pace,
+    state::{Pace, Unusable},
     time::Epoch,
 };
 use std::{
@@ -138,7 +138,10 @@ impl From<StartError> for RunError {
             StartError::Unusable(_) => Self::Refused(error.into()),
             StartError::Source(source) => match source.downcast::<StoreError>() {
                 Ok(error) => (*error).into(),
-                Err(other) => Self::Refused(anyhow::anyhow!("{other}")),
+                Err(other) => match other.downcast::<Unusable>() {
+                    Ok(error) => Self::Refused(StartError::from(*error).into()),
+                    Err(other) => Self::Refused(anyhow::anyhow!("{other}")),
+                },
             },
         }
     }

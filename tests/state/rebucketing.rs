@@ -71,7 +71,10 @@ fn a_choice_of_the_old_bounds_carries_every_span_over() {
     let error = told(flow().arg("replay").arg(&log.halves[1]).args(["--state", &state_url]).args(bounds)).failure(4);
     assert!(error.contains(&format!("`gocdnext-flow state rebucket {JOBS}`")), "{error}");
     let said = log.rebucket(JOBS, &bounds[..2]).success();
-    assert!(said.contains("have duration_buckets = 15s,1m,10m; every span was carried over"), "{said}");
+    assert!(
+        said.contains("duration_buckets = 15s,1m,10m for ") && said.contains("every span was carried over"),
+        "{said}"
+    );
     assert!(log.rebucket(QUEUE, &bounds[2..]).success().contains("every span was carried over"));
     assert!(log.rebucket(QUEUE, &bounds[2..]).success().contains("nothing to do"));
     let after = shown(&state_url);
@@ -131,6 +134,6 @@ fn what_is_written_or_absent_or_empty_is_not_rebucketed() {
     crate::looking::wait_for_epochs(&scratch.path, 1);
     assert!(call().failure(4).contains("writes this state: stop it first"));
     demo.terminate();
-    assert!(call().success().contains("gocdnext_job_queue_seconds have queue_buckets = 7s; they start over"));
+    assert!(call().success().contains("queue_buckets = 7s for gocdnext_job_queue_seconds: without "));
     assert!(state(&["rebucket", "gocdnext_queue_depth"], &scratch.url()).failure(2).contains("possible values"));
 }

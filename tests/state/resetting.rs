@@ -120,6 +120,19 @@ fn a_topic_made_anew_is_resolved_by_the_command_that_the_refusal_names() {
 }
 
 #[test]
+fn what_is_damaged_is_refused_and_may_be_reset() {
+    let Some(counted) = Counted::new("reset-damaged") else { return };
+    counted.scratch.spoil("UPDATE gocdnext_flow_blob SET bytes = x'ff' || substr(bytes, 2) WHERE lane = 65535");
+    let error = refused(run(&counted.address, counted.topic, &counted.scratch.url()), 4);
+    assert!(error.contains("the state is damaged: gocdnext_flow_blob, epoch "), "{error}");
+    for command in ["`gocdnext-flow state verify`", "`gocdnext-flow state reset --to earliest|latest`"] {
+        assert!(error.contains(command), "{error}");
+    }
+    counted.reset("earliest", &["--yes"]).success();
+    counted.counts(10);
+}
+
+#[test]
 fn a_state_may_change_its_topic_and_its_buckets_by_a_reset() {
     let Some(counted) = Counted::new("reset-from") else { return };
     counted.broker.topic("reset-to", 1, &[]);
