@@ -17,6 +17,11 @@ pub enum StoreError {
     /// Nothing was ever kept there, and it was not to be made.
     #[error("there is no state: {reason}")]
     Absent { reason: String },
+    /// A newer program has made the tables what they are.
+    #[error(
+        "the state has tables of version {found}, and this program knows versions up to {known}: run the newer program"
+    )]
+    Newer { found: i64, known: i64 },
     /// The epoch or the generation in the database is not the one expected.
     #[error("another instance has taken over the state")]
     Fenced,

@@ -191,9 +191,7 @@ async fn schema(connection: &mut Connection) -> Result<Schema, StoreError> {
     let there: Vec<(i64,)> = connection.rows(select, &[]).await?;
     let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
     match there.last() {
-        Some((version,)) if *version > newest => Err(StoreError::definite(format!(
-            "its schema has version {version}, and this program knows versions up to {newest}: run the newer one"
-        ))),
+        Some((version,)) if *version > newest => Err(StoreError::Newer { found: *version, known: newest }),
         Some((version,)) if *version == newest && there.len() == migrator.iter().count() => Ok(Schema::UpToDate),
         Some(_) => Ok(Schema::Older),
         None => Ok(Schema::Absent),

@@ -32,7 +32,7 @@ impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Fenced => Self::Fenced,
-            StoreError::Damaged(_) => Self::Refused(error.into()),
+            StoreError::Damaged(_) | StoreError::Newer { .. } => Self::Refused(error.into()),
             StoreError::Absent { .. } => Self::Settings(error.into()),
             StoreError::Transient { .. } | StoreError::Definite { .. } => Self::Runtime(error.into()),
         }
