@@ -92,10 +92,10 @@ impl Audit {
     pub fn finish(mut self, epoch: Epoch, stream_time: StreamTime) -> Result<Contents, Unusable> {
         self.machines.loaded(stream_time)?;
         self.ledger.loaded(epoch, stream_time);
-        let Machines { runs, agents, deliveries } = &self.machines;
+        let Machines { jobs, agents, deliveries } = &self.machines;
         let (agents, agents_online) = agents.census();
         Ok(Contents {
-            runs: runs.census(),
+            runs: jobs.runs.census(),
             agents,
             agents_online,
             deliveries: deliveries.remembered(),

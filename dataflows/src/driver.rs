@@ -7,10 +7,10 @@
 
 use crate::{
     event::Id,
-    machines::{Close, Closed, Machine},
+    machines::{Close, Closed, Work},
+    retention::RetentionInput,
     route::{owner, route},
     settings::Settings,
-    state::{Section, Writer},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -24,10 +24,12 @@ use timely::{
 };
 
 /// The end of an epoch, as each worker is told it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tick {
     pub worker: usize,
     pub close: Close,
+    /// As the epoch's end has it.
+    pub retention: Option<Arc<RetentionInput>>,
 }
 
 /// What waits for its epoch. `C` is the capability to answer at that epoch.
@@ -40,14 +42,14 @@ struct Schedule<E, C> {
 struct Open<E, C> {
     capability: C,
     batches: Vec<Vec<E>>,
-    tick: Option<Close>,
+    tick: Option<Tick>,
 }
 
 /// What to do next.
 #[derive(Debug)]
 enum Step<E, C> {
     Apply(Vec<Vec<E>>),
-    Close(Close, C),
+    Close(Tick, C),
 }
 
 impl<E, C> Default for Schedule<E, C> {
@@ -82,28 +84,27 @@ impl<E, C> Schedule<E, C> {
         }
         let open = entry.remove();
         // without a tick the feeder broke the epoch off: it is never closed, so nothing of it is ever shown
-        open.tick.map(|close| Step::Close(close, open.capability))
+        open.tick.map(|tick| Step::Close(tick, open.capability))
     }
 }
 
 /// Runs a machine on a stream of its events, routed by their `key`; gives what each epoch moved.
-pub fn drive<'scope, M>(
-    mut machine: M,
+pub fn drive<'scope, W>(
+    mut machine: W,
     settings: Arc<Settings>,
-    events: StreamVec<'scope, u64, M::Event>,
+    events: StreamVec<'scope, u64, W::Event>,
     ticks: StreamVec<'scope, u64, Tick>,
-    key: impl Fn(&M::Event) -> Id + 'static,
+    key: impl Fn(&W::Event) -> Id + 'static,
 ) -> StreamVec<'scope, u64, Closed>
 where
-    M: Machine + 'static,
-    M::Event: ExchangeData,
+    W: Work + 'static,
+    W::Event: ExchangeData,
 {
     let (worker, peers) = (events.scope().index(), events.scope().peers());
     let by_worker = Exchange::new(|tick: &Tick| tick.worker as u64);
-    let by_key = Exchange::new(move |event: &M::Event| owner(route(key(event)), peers) as u64);
-    let name = format!("{:?}", M::TABLE);
-    events.binary_frontier(ticks, by_key, by_worker, &name, move |_, _| {
-        let mut schedule: Schedule<M::Event, Capability<u64>> = Schedule::default();
+    let by_key = Exchange::new(move |event: &W::Event| owner(route(key(event)), peers) as u64);
+    events.binary_frontier(ticks, by_key, by_worker, W::NAME, move |_, _| {
+        let mut schedule: Schedule<W::Event, Capability<u64>> = Schedule::default();
         move |(events, events_frontier), (ticks, ticks_frontier), output| {
             events.for_each(|capability, data| {
                 if let Some(epoch) = capability.least().copied() {
@@ -115,7 +116,7 @@ where
                 if let Some(epoch) = capability.least().copied() {
                     let hold = || capability.retain_least(0).unwrap_or_else(|| unreachable!("it has a least time"));
                     let open = schedule.at(epoch, hold);
-                    open.tick = data.first().map(|tick| tick.close).or(open.tick);
+                    open.tick = data.pop().or(open.tick.take());
                 }
             });
             let earlier = |epoch: &u64| events_frontier.less_than(epoch) || ticks_frontier.less_than(epoch);
@@ -123,12 +124,11 @@ where
             while let Some(step) = schedule.next(earlier, here) {
                 match step {
                     Step::Apply(batches) => batches.iter().flatten().for_each(|event| machine.apply(event)),
-                    Step::Close(close, capability) => {
+                    Step::Close(Tick { close, retention, .. }, capability) => {
                         let mut closed = Closed::new(&settings);
-                        machine.close(close, &mut closed);
-                        let mut entries = Writer::default();
-                        machine.save(close.sweep, &mut entries);
-                        closed.state.extend(Section::of(M::TABLE, entries).map(|section| (worker, section)));
+                        machine.close(close, retention.as_deref(), &mut closed);
+                        let sections = machine.sections(close.sweep).into_iter();
+                        closed.state.extend(sections.map(|section| (worker, section)));
                         output.session(&capability).give(closed);
                     }
                 }
@@ -146,6 +146,7 @@ mod tests {
     use crate::{state::Sweep, time::StreamTime};
 
     const CLOSE: Close = Close { now: StreamTime(7), last: false, sweep: Sweep::ALL };
+    const TICK: Tick = Tick { worker: 0, close: CLOSE, retention: None };
 
     fn epochs(step: Option<Step<char, u64>>) -> String {
         match step {
@@ -165,7 +166,7 @@ mod tests {
         let (earlier, here) = may_come_from(1);
         assert_eq!(epochs(schedule.next(earlier, here)), "apply [['a']]");
         assert_eq!(epochs(schedule.next(earlier, here)), "wait");
-        schedule.at(1, || 11).tick = Some(CLOSE);
+        schedule.at(1, || 11).tick = Some(TICK);
         let (earlier, here) = may_come_from(2);
         assert_eq!(epochs(schedule.next(earlier, here)), "close with 10");
         assert_eq!(epochs(schedule.next(earlier, here)), "apply [['b']]");
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn an_epoch_whose_end_is_known_waits_for_what_may_still_come() {
         let mut schedule = Schedule::default();
-        schedule.at(1, || 10).tick = Some(CLOSE);
+        schedule.at(1, || 10).tick = Some(TICK);
         assert_eq!(epochs(schedule.next(|_| false, |_| true)), "wait");
         schedule.at(1, || 11).batches.push(vec!['a']);
         assert_eq!(epochs(schedule.next(|_| false, |_| true)), "apply [['a']]");

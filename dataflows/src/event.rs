@@ -127,7 +127,7 @@ impl ArchiveResult {
     }
 }
 
-/// A run or job event; routed by `run`.
+/// A run or job event, or with retention on what `log.archived` tells of a job; routed by `run`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunEvent {
     pub kind: Kind,
@@ -149,7 +149,7 @@ pub struct RunEvent {
     pub slug: NameId,
     /// Job events: the job's name.
     pub name: NameId,
-    /// `run.finished` and `job.finished`; otherwise `Unknown`.
+    /// `run.finished`, `job.finished` and `log.archived` (what became of it); otherwise `Unknown`.
     pub status: Status,
     /// `job.queued`: false while its stage is not active.
     pub dispatchable: bool,

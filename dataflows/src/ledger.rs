@@ -95,7 +95,7 @@ impl Ledger {
                 Table::Registry => self.registry.load(entries)?,
                 Table::Names => self.names.load(entries)?,
                 Table::Given => self.given.load(entries)?,
-                Table::Runs | Table::Agents | Table::Deliveries => {
+                Table::Runs | Table::Agents | Table::Deliveries | Table::Archives => {
                     return Err(Unusable::damaged("what belongs to a worker lies with the registry"));
                 }
             }

@@ -107,11 +107,19 @@ pub enum Limit {
     RememberedIds,
     Agents,
     Names,
+    PendingArchives,
 }
 
 impl Limit {
-    pub const ALL: [Self; 6] =
-        [Self::OpenJobs, Self::OpenRuns, Self::JobsPerRun, Self::RememberedIds, Self::Agents, Self::Names];
+    pub const ALL: [Self; 7] = [
+        Self::OpenJobs,
+        Self::OpenRuns,
+        Self::JobsPerRun,
+        Self::RememberedIds,
+        Self::Agents,
+        Self::Names,
+        Self::PendingArchives,
+    ];
 
     /// The setting's name.
     #[must_use]
@@ -123,6 +131,7 @@ impl Limit {
             Self::RememberedIds => "max_remembered_ids",
             Self::Agents => "max_agents",
             Self::Names => "max_names",
+            Self::PendingArchives => "max_pending_archives",
         }
     }
 }

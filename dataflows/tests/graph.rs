@@ -7,8 +7,9 @@ use dataflows::{
     graph::{self, EpochOutput, Feeder},
     names::Names,
     registry::{Registry, Snapshot},
+    retention::{Policies, Policy, RetentionInput},
     sequencer::Clock,
-    settings::Settings,
+    settings::{Retention, Settings},
     time::{Epoch, NextOffset, StreamTime},
 };
 use std::{fmt::Write, sync::Arc};
@@ -37,10 +38,23 @@ fn log() -> Vec<String> {
     lines.into_iter().map(|(_, line)| line).collect()
 }
 
+/// Every project archives its logs.
+fn archiving() -> RetentionInput {
+    let default = Some(Policy { log_retention_days: 30, archive: true });
+    RetentionInput { policies: Arc::new(Policies { default, ..Policies::default() }), ..RetentionInput::default() }
+}
+
 fn end(epoch: u64, last: bool) -> EpochEnd {
     let state = if last { CatchUp::CaughtUp } else { CatchUp::Behind };
     let partitions = vec![PartitionProgress { partition: 0, next_offset: NextOffset(1), state }];
-    EpochEnd { epoch: Epoch(epoch), next_epoch: Epoch(epoch + 1), partitions, wall: None, last, retention: None }
+    EpochEnd {
+        epoch: Epoch(epoch),
+        next_epoch: Epoch(epoch + 1),
+        partitions,
+        wall: None,
+        last,
+        retention: Some(Arc::new(archiving())),
+    }
 }
 
 fn feed(feeder: &mut Feeder, lines: &[String], lines_an_epoch: usize) {
@@ -59,8 +73,12 @@ fn feed(feeder: &mut Feeder, lines: &[String], lines_an_epoch: usize) {
 }
 
 fn run(lines: &[String], workers: usize, lines_an_epoch: usize) -> Vec<EpochOutput> {
+    run_with(Settings::default(), lines, workers, lines_an_epoch)
+}
+
+fn run_with(settings: Settings, lines: &[String], workers: usize, lines_an_epoch: usize) -> Vec<EpochOutput> {
     let config = graph::Config {
-        settings: Arc::new(Settings::default()),
+        settings: Arc::new(settings),
         workers,
         clock: Clock::Log,
         names: Names::new(100),
@@ -99,6 +117,28 @@ fn any_number_of_workers_gives_the_same_epochs() {
             assert_eq!(a.jobs_scheduled, b.jobs_scheduled);
         }
     }
+}
+
+#[test]
+fn with_retention_on_every_ended_job_is_asked_for_and_told_to_the_ledger() {
+    let settings = Settings { retention: Retention { on: true, ..Retention::default() }, ..Settings::default() };
+    let mut lines = log();
+    let archived = |job: u32, second| event("log.archived", job, second, r#","result":"success""#);
+    lines.push(archived(3, 4_100));
+    lines.push(archived(4, 4_100));
+    lines.push(event("job.queued", JOBS, 30_000, ""));
+    let one = run_with(settings.clone(), &lines, 1, 100);
+    let asked: Vec<_> = one.iter().flat_map(|o| &o.retention.decisions).collect();
+    assert_eq!(asked.len(), JOBS as usize, "they are archived only after the time on which they were asked for");
+    let last = one.last().unwrap();
+    assert_eq!(last.retention.waiting, u64::from(JOBS) - 2);
+    for workers in [2, 4] {
+        let several = run_with(settings.clone(), &lines, workers, 100);
+        for (a, b) in one.iter().zip(&several) {
+            assert_eq!(a.retention, b.retention, "{workers} workers");
+        }
+    }
+    assert!(run(&lines, 2, 100).iter().all(|o| o.retention.is_empty()), "off");
 }
 
 #[test]

@@ -158,11 +158,20 @@ settings! {
         max_pipelines = dataflow.limits.max_pipelines, count(1, MANY), FLOW, "Pipelines with series of their own, in all; the rest go to `_other`";
         max_pipelines_per_project = dataflow.limits.max_pipelines_per_project, count(1, MANY), FLOW, "Pipelines of one project with series of their own; the rest go to its `_other`";
     }
+    "Retention" {
+        archive_grace = dataflow.retention.archive_grace_ms, duration(0), LIVE, "A log's archive is asked for so long after its job's end";
+        archive_backoff = dataflow.retention.archive_backoff_ms, duration(SECOND), LIVE, "After a failure an archive is asked for again so much later; twice as much after each further one";
+        archive_backoff_max = dataflow.retention.archive_backoff_max_ms, duration(SECOND), LIVE, "The longest pause after a failed archive";
+        archive_silence = dataflow.retention.archive_silence_ms, duration(SECOND), LIVE, "An archive that nothing is heard of is asked for again after this";
+        archive_tries = dataflow.retention.archive_tries, count(1, 1_000), LIVE, "So often is a log's archive asked for; then it is given up, and its partition stays";
+        months_ahead = dataflow.retention.months_ahead, count(0, 120), LIVE, "Log partitions are made so many months ahead of the current one";
+    }
     "Limits" {
         max_open_jobs = dataflow.limits.max_open_jobs, count(1, MANY), FLOW, "Job attempts tracked at once";
         max_open_runs = dataflow.limits.max_open_runs, count(1, MANY), FLOW, "Runs tracked at once";
         max_jobs_per_run = dataflow.limits.max_jobs_per_run, count(1, MANY), FLOW, "Job attempts of one run";
         max_remembered_ids = dataflow.limits.max_remembered_ids, count(1, 10 * MANY), FLOW, "Ended attempts, runs and delivery ids remembered for `dedup_window`";
+        max_pending_archives = dataflow.limits.max_pending_archives, count(1, MANY), LIVE, "Logs tracked at once that wait for their archive";
         max_agents = dataflow.limits.max_agents, count(1, MANY), FLOW, "Agents tracked at once";
         max_names = dataflow.limits.max_names, count(1, MANY), FLOW, "Distinct names of pipelines and jobs kept";
         max_event_bytes = dataflow.limits.max_event_bytes, Kind::Size { min: 1 << 10, max: 256 << 20 }, FLOW | CHECK, "A larger event is rejected";
@@ -185,7 +194,7 @@ settings! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dataflows::settings::{Limits, Settings};
+    use dataflows::settings::{Limits, Retention, Settings};
 
     /// A field that is missing here does not compile: give it a row in [`SETTINGS`] first.
     #[test]
@@ -229,7 +238,7 @@ mod tests {
             webhook_providers: _,
             webhook_outcomes: _,
             job_results: _,
-            retention: _, // see below
+            retention,
             limits,
         } = dataflow;
         let Limits {
@@ -246,7 +255,16 @@ mod tests {
             max_pipelines: _,
             max_pipelines_per_project: _,
         } = limits;
-        assert_eq!(SETTINGS.len(), 23 + 11 + 11, "rows");
+        let Retention {
+            on: _, // by what it acts on, see the wiring
+            archive_grace_ms: _,
+            archive_backoff_ms: _,
+            archive_backoff_max_ms: _,
+            archive_silence_ms: _,
+            archive_tries: _,
+            months_ahead: _,
+        } = retention;
+        assert_eq!(SETTINGS.len(), 23 + 11 + 12 + 6, "rows");
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) struct Contract {
     prints: Fingerprints,
     providers: Vec<String>,
     outcomes: Vec<String>,
+    /// With retention on, what the last event told of a job's archive, beside being a delivery.
+    archived: Option<RunEvent>,
+    retention: bool,
 }
 
 /// An event's place in time and among its like, the same for all types.
@@ -42,7 +45,13 @@ struct Stamp<'e> {
 impl Contract {
     pub(super) fn new(settings: &Settings, names: NameCache) -> Self {
         let (providers, outcomes) = (settings.webhook_providers.clone(), settings.webhook_outcomes.clone());
-        Self { names, prints: Fingerprints::new(), providers, outcomes }
+        let retention = settings.retention.on;
+        Self { names, prints: Fingerprints::new(), providers, outcomes, archived: None, retention }
+    }
+
+    /// What the event judged last tells of a job's archive, for the archives machine.
+    pub(super) const fn take_archived(&mut self) -> Option<RunEvent> {
+        self.archived.take()
     }
 
     /// Judges an envelope whose time is `time`.
@@ -138,18 +147,20 @@ impl Contract {
     }
 
     fn archived(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<DeliveryEvent, Fault> {
-        // the ids and the attempt are for the archive ledger; until then they are only held to the contract
-        for field in [Field::RunId, Field::ProjectId, Field::PipelineId, Field::JobId] {
-            data.id(field)?;
-        }
-        data.name(Field::Pipeline)?;
-        data.attempt()?;
+        let event = RunEvent { job: data.id(Field::JobId)?, attempt: data.attempt()?, ..self.run(stamp, data)? };
         let result = match data.text(Field::Result)? {
             "success" => ArchiveResult::Success,
             "failed" => ArchiveResult::Failed,
             "skipped" => ArchiveResult::Skipped,
             _ => ArchiveResult::Other,
         };
+        let status = match result {
+            ArchiveResult::Success => Status::Success,
+            ArchiveResult::Skipped => Status::Skipped,
+            ArchiveResult::Failed => Status::Failed,
+            ArchiveResult::Other => Status::Unknown,
+        };
+        self.archived = self.retention.then_some(RunEvent { status, ..event });
         Ok(self.delivery(stamp, Delivery::Archived(result)))
     }
 

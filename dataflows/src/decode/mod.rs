@@ -168,14 +168,18 @@ impl Decoder {
         }
     }
 
-    fn accept(&self, origin: Origin, event: Event, out: &mut Decoded) {
+    fn accept(&mut self, origin: Origin, event: Event, out: &mut Decoded) {
         out.quality.events[event.kind() as usize] += 1;
         let limit = origin.timestamp.map_or(Millis::MAX, |timestamp| timestamp.saturating_add(self.max_skew_ms));
         out.quality.skewed += u64::from(event.time() > limit);
         match event {
             Event::Run(event) => out.runs.push(RunEvent { time: event.time.min(limit), ..event }),
             Event::Agent(event) => out.agents.push(AgentEvent { time: event.time.min(limit), ..event }),
-            Event::Delivery(event) => out.deliveries.push(DeliveryEvent { time: event.time.min(limit), ..event }),
+            Event::Delivery(event) => {
+                out.deliveries.push(DeliveryEvent { time: event.time.min(limit), ..event });
+                let archived = self.contract.take_archived();
+                out.runs.extend(archived.map(|event| RunEvent { time: event.time.min(limit), ..event }));
+            }
         }
     }
 }

@@ -54,6 +54,27 @@ fn kafka(key: &[u8], headers: &[(&str, &[u8])], value: &[u8], timestamp: Option<
 }
 
 #[test]
+fn an_archive_is_a_delivery_and_with_retention_tells_of_its_job() {
+    let on = crate::settings::Retention { on: true, ..Default::default() };
+    let settings = Settings { retention: on, ..Settings::default() };
+    for (result, status) in [("success", Status::Success), ("skipped", Status::Skipped), ("lost", Status::Unknown)] {
+        let line = event(
+            "log.archived",
+            &format!(r#"{RUN},"job_id":"00000000-0000-0000-0000-000000000004","attempt":2,"result":"{result}""#),
+        );
+        let batch = Batch { partition: 7, bytes: line.as_bytes().to_vec(), records: Records::default() };
+        let mut out = Decoded::default();
+        Decoder::new(&settings, Names::new(100)).decode(&batch, &mut out);
+        let [told] = out.runs[..] else { panic!("{out:?}") };
+        assert_eq!((told.kind, told.status, told.time), (Kind::LogArchived, status, 10_000));
+        assert_eq!((told.project, told.run, told.job, told.attempt), (1, 3, 4, 2));
+        assert_eq!((out.deliveries.len(), out.quality.events[Kind::LogArchived as usize]), (1, 1));
+        let off = decode(&batch);
+        assert_eq!((off.runs.len(), off.deliveries), (0, out.deliveries));
+    }
+}
+
+#[test]
 fn a_finished_job_has_every_field() {
     let data = format!(
         r#"{RUN},{JOB},"status":"cancelled","agent_id":"00000000-0000-0000-0000-00000000000A","exit_code":3221225477"#

@@ -353,11 +353,11 @@ fn build(
         let source = source::source(scope, feeds, config.first_epoch);
         let decoded = decode::decode(source.batches, &config.settings, config.names.clone());
         let (ticks, meta) = sequence::sequence(source.ends, decoded.observed, sequencer, pace);
-        let Machines { runs, agents, deliveries } = machines;
-        let runs = drive(runs, settings(), decoded.runs, ticks.clone(), |e: &RunEvent| e.run);
+        let Machines { jobs, agents, deliveries } = machines;
+        let jobs = drive(jobs, settings(), decoded.runs, ticks.clone(), |e: &RunEvent| e.run);
         let agents = drive(agents, settings(), decoded.agents, ticks.clone(), |e: &AgentEvent| e.agent);
         let deliveries = drive(deliveries, settings(), decoded.deliveries, ticks, |e: &DeliveryEvent| e.key);
-        collect::collect(vec![runs, agents, deliveries], meta, decoded.dead_letters, output);
+        collect::collect(vec![jobs, agents, deliveries], meta, decoded.dead_letters, output);
         source.waker
     })
 }

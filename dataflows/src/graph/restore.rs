@@ -2,7 +2,7 @@
 
 use super::StartError;
 use crate::{
-    machines::{AgentsMachine, DeliveriesMachine, Machine, RunsMachine},
+    machines::{AgentsMachine, DeliveriesMachine, JobsMachine, Machine},
     route::{Route, Share},
     sequencer::Maxima,
     settings::Settings,
@@ -39,7 +39,7 @@ impl std::fmt::Debug for Restore {
 /// One worker's machines.
 #[derive(Debug)]
 pub(crate) struct Machines {
-    pub runs: RunsMachine,
+    pub jobs: JobsMachine,
     pub agents: AgentsMachine,
     pub deliveries: DeliveriesMachine,
 }
@@ -47,7 +47,7 @@ pub(crate) struct Machines {
 impl Machines {
     pub fn new(settings: &Arc<Settings>, peers: usize) -> Self {
         Self {
-            runs: RunsMachine::new(Arc::clone(settings), peers),
+            jobs: JobsMachine::new(Arc::clone(settings), peers),
             agents: AgentsMachine::new(Arc::clone(settings), peers),
             deliveries: DeliveriesMachine::new(Arc::clone(settings), peers),
         }
@@ -65,7 +65,7 @@ impl Machines {
     pub fn take_in(&mut self, blob: &Blob<'_>, owns: &mut impl FnMut(Route) -> bool) -> Result<(), Unusable> {
         for (table, entries) in &blob.sections {
             match table {
-                Table::Runs => self.runs.load(*entries, owns)?,
+                Table::Runs | Table::Archives => self.jobs.load(*table, *entries, owns)?,
                 Table::Agents => self.agents.load(*entries, owns)?,
                 Table::Deliveries => self.deliveries.load(*entries, owns)?,
                 Table::Registry | Table::Names | Table::Given => {
@@ -78,13 +78,13 @@ impl Machines {
 
     /// All blobs are taken in; the last of their epochs was closed at `now`.
     pub fn loaded(&mut self, now: StreamTime) -> Result<(), Unusable> {
-        self.runs.loaded(now)?;
+        self.jobs.loaded(now)?;
         self.agents.loaded(now)?;
         self.deliveries.loaded(now)
     }
 
     pub fn record(&mut self) {
-        self.runs.record();
+        self.jobs.record();
         self.agents.record();
         self.deliveries.record();
     }

@@ -105,7 +105,8 @@ pub(super) fn sequence<'scope>(
                 let sweep = pace.take(&mut position);
                 let close = Close { now, last: end.last, sweep };
                 let maxima = sequencer.maxima().clone();
-                ticks.session(&to_ticks).give_iterator((0..peers).map(|worker| Tick { worker, close }));
+                let tick = |worker| Tick { worker, close, retention: end.retention.clone() };
+                ticks.session(&to_ticks).give_iterator((0..peers).map(tick));
                 let Observed { quality, records, .. } = read;
                 meta.session(&to_meta).give(Meta { end, stream_time: now, quality, records, maxima, sweep });
             }

@@ -28,8 +28,14 @@ pub(super) mod done {
     pub const CHANGED: u16 = 1 << 9;
     /// Some blob has it: its end must be stored, too.
     pub const STORED: u16 = 1 << 10;
+    /// Retention was told: its run's finish has closed it.
+    pub const TOLD_CLOSED: u16 = 1 << 11;
+    /// Retention was told: it was lost after this fact; the first of four bits, in the order of the facts.
+    pub const TOLD_LOST: u16 = 1 << 12;
+    /// All of these four.
+    pub const TOLD_LOSSES: u16 = 0xf << 12;
     /// What is stored of all these.
-    pub const LASTING: u16 = DISPATCH | WAIT | SETTLED | LOST | GAUGES | AGENT_AT_END;
+    pub const LASTING: u16 = DISPATCH | WAIT | SETTLED | LOST | GAUGES | AGENT_AT_END | TOLD_CLOSED | TOLD_LOSSES;
 }
 
 /// The facts of one attempt that is not over; 96 bytes, for there are millions.
@@ -197,7 +203,7 @@ impl Attempt {
         self.dispatch_evidence().saturating_add(SKEW_TOLERANCE_MS + settings.late_grace_ms)
     }
 
-    fn dispatch_evidence(&self) -> Millis {
+    pub(super) fn dispatch_evidence(&self) -> Millis {
         self.scheduled.min(self.started)
     }
 
@@ -239,23 +245,19 @@ impl Attempt {
         spans.between(dispatch, Some(end.time))
     }
 
-    /// The deadlines of the losses that its facts allow, with the fact's time: nothing came within its time to live.
-    fn losses(
-        &self,
-        end: Option<&End>,
-        run_finish: Millis,
-        settings: &Settings,
-    ) -> impl Iterator<Item = (Millis, Millis)> {
+    /// The losses that its facts allow: nothing came within its time to live.
+    fn losses(&self, end: Option<&End>, run_finish: Millis, settings: &Settings) -> impl Iterator<Item = Loss> {
         let facts = self.facts();
         let end = end.map_or(NEVER, |end| end.time);
         let dispatched = self.dispatch_evidence();
         let (job_ttl, queue_ttl, grace) = (settings.job_ttl_ms, settings.queue_ttl_ms, settings.late_grace_ms);
-        facts.into_iter().filter(|time| *time != NEVER).filter_map(move |time| {
-            let ttl = if dispatched <= time { job_ttl } else { queue_ttl };
+        (0..).zip(facts).filter(|(_, time)| *time != NEVER).filter_map(move |(fact, time)| {
+            let running = dispatched <= time;
+            let ttl = if running { job_ttl } else { queue_ttl };
             let due = time.saturating_add(ttl);
             let heard = facts.iter().any(|other| time < *other && *other <= due);
             let over = end <= due || run_finish <= due;
-            (!heard && !over).then(|| (time, due.saturating_add(grace)))
+            (!heard && !over).then(|| Loss { fact, running, time, lost_at: due, due: due.saturating_add(grace) })
         })
     }
 
@@ -268,10 +270,14 @@ impl Attempt {
         now: StreamTime,
     ) -> Losses {
         let latest = self.latest();
-        let mut losses = Losses { ever: false, latest: false, latest_due: NEVER, next_due: NEVER };
-        for (time, due) in self.losses(end, run_finish, settings) {
+        let mut losses =
+            Losses { ever: false, latest: false, latest_due: NEVER, next_due: NEVER, running: [NEVER; 4] };
+        for Loss { fact, running, time, lost_at, due } in self.losses(end, run_finish, settings) {
             let passed = now.is_past(due);
             losses.ever |= passed;
+            if passed && running {
+                losses.running[fact] = lost_at;
+            }
             if !passed {
                 losses.next_due = losses.next_due.min(due);
             }
@@ -318,6 +324,21 @@ pub(super) struct Losses {
     pub latest_due: Millis,
     /// The next deadline that has not passed.
     pub next_due: Millis,
+    /// By fact: when the attempt was lost after it while it ran; [`NEVER`]: it was not.
+    pub running: [Millis; 4],
+}
+
+/// A loss that a fact allows.
+struct Loss {
+    /// Which fact.
+    fact: usize,
+    /// It was dispatched by then.
+    running: bool,
+    /// The fact's time.
+    time: Millis,
+    lost_at: Millis,
+    /// Strictly after this it counts.
+    due: Millis,
 }
 
 /// Picks the ends of a span, leaving out facts more than the tolerance behind `limit`.

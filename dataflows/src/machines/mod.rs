@@ -7,12 +7,14 @@
 mod agents;
 mod attempt;
 mod deliveries;
+mod jobs;
 mod run;
 mod runs;
 
 pub use agents::AgentsMachine;
 pub use attempt::Attempt;
 pub use deliveries::DeliveriesMachine;
+pub use jobs::JobsMachine;
 pub use run::Run;
 pub use runs::{RunsCensus, RunsMachine};
 
@@ -20,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     graph::JobResult,
-    retention::RetentionOutput,
+    retention::{RetentionInput, RetentionOutput},
     route::Route,
     series::Deltas,
     settings::Settings,
@@ -47,6 +49,13 @@ pub trait Machine {
     /// Writes what the epoch just closed has changed, and the part of the rest that goes with it.
     fn save(&mut self, sweep: Sweep, out: &mut Writer);
 
+    /// The same, as sections of a blob.
+    fn sections(&mut self, sweep: Sweep) -> Vec<Section> {
+        let mut entries = Writer::default();
+        self.save(sweep, &mut entries);
+        Section::of(Self::TABLE, entries).into_iter().collect()
+    }
+
     /// Takes in stored entries, later ones over earlier ones, as far as this worker owns them, which is asked once an entry.
     ///
     /// # Errors
@@ -58,6 +67,41 @@ pub trait Machine {
     /// # Errors
     /// [`Unusable`] where they do not fit together.
     fn loaded(&mut self, now: StreamTime) -> Result<(), Unusable>;
+}
+
+/// What an operator drives: one machine, or several that go together.
+pub trait Work {
+    type Event;
+
+    /// The operator's name.
+    const NAME: &'static str;
+
+    /// As [`Machine::apply`].
+    fn apply(&mut self, event: &Self::Event);
+
+    /// As [`Machine::close`], with what holds for retention.
+    fn close(&mut self, at: Close, input: Option<&RetentionInput>, closed: &mut Closed);
+
+    /// As [`Machine::sections`].
+    fn sections(&mut self, sweep: Sweep) -> Vec<Section>;
+}
+
+impl<M: Machine> Work for M {
+    type Event = M::Event;
+
+    const NAME: &'static str = M::TABLE.name();
+
+    fn apply(&mut self, event: &M::Event) {
+        Machine::apply(self, event);
+    }
+
+    fn close(&mut self, at: Close, _: Option<&RetentionInput>, closed: &mut Closed) {
+        Machine::close(self, at, closed);
+    }
+
+    fn sections(&mut self, sweep: Sweep) -> Vec<Section> {
+        Machine::sections(self, sweep)
+    }
 }
 
 /// When an epoch closes.

@@ -4,9 +4,12 @@
 //! has, [`decision`] what is decided, [`row`] what is known of each attempt's archive and when a job passes by it,
 //! [`archives`] and [`partitions`] the rules (docs/rules.md, "Retention"). Nothing here drops anything: the service does.
 
+pub mod archives;
 pub mod decision;
 pub mod month;
+pub mod note;
 pub mod partitions;
+pub mod pending;
 pub mod policy;
 pub mod row;
 

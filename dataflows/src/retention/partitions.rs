@@ -149,12 +149,11 @@ impl Given {
     pub fn save(&mut self, sweep: Sweep, out: &mut Writer) {
         let Some(changes) = &mut self.changes else { return };
         for id in std::mem::take(changes) {
-            match self.given.get(&id) {
-                Some(name) => put(id, name, out),
-                None => {
-                    out.u8(tag::REMOVE);
-                    out.u128(id);
-                }
+            if let Some(name) = self.given.get(&id) {
+                put(id, name, out);
+            } else {
+                out.u8(tag::REMOVE);
+                out.u128(id);
             }
         }
         out.sweeps();

@@ -159,7 +159,7 @@ mod tests {
         (any::<bool>(), time(), 0..4_u8, time(), 0..3_u128).prop_map(
             |(dispatched, ended_at, n, archived_at, project)| {
                 let archive = Archive::from_number(n).unwrap_or_default();
-                LedgerRow { dispatched, ended_at, archive, archived_at, project, ..LedgerRow::default() }
+                LedgerRow { project, dispatched, ended_at, archive, archived_at, ..LedgerRow::default() }
             },
         )
     }

@@ -15,7 +15,10 @@ pub use sweep::{Cursor, Pace, Sweep};
 use crate::route::Share;
 
 /// The format written here, and the newest that can be read.
-pub const FORMAT: u8 = 1;
+///
+/// A blob says the oldest format that has all its tables: 2 are those of retention, so that without it an older version
+/// can go on.
+pub const FORMAT: u8 = 2;
 
 /// Why stored state cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,10 +48,31 @@ pub enum Table {
     Names = 5,
     /// Decisions given about partitions; the ledger's.
     Given = 6,
+    /// Logs that wait for their archive.
+    Archives = 7,
 }
 
 impl Table {
-    const ALL: [Self; 6] = [Self::Runs, Self::Agents, Self::Deliveries, Self::Registry, Self::Names, Self::Given];
+    const ALL: [Self; 7] =
+        [Self::Runs, Self::Agents, Self::Deliveries, Self::Registry, Self::Names, Self::Given, Self::Archives];
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Runs => "Runs",
+            Self::Agents => "Agents",
+            Self::Deliveries => "Deliveries",
+            Self::Registry => "Registry",
+            Self::Names => "Names",
+            Self::Given => "Given",
+            Self::Archives => "Archives",
+        }
+    }
+
+    /// The first format that has it.
+    const fn since(number: u8) -> u8 {
+        if number >= Self::Given as u8 { 2 } else { 1 }
+    }
 
     fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|table| *table as u8 == number)
@@ -77,7 +101,8 @@ impl Section {
 #[must_use]
 pub fn blob(writer: Share, sections: &[Section]) -> Vec<u8> {
     let mut out = Writer::default();
-    out.u8(FORMAT);
+    let newest = sections.iter().map(|section| Table::since(section.table)).max();
+    out.u8(newest.unwrap_or(1));
     out.varint(writer.worker as u64);
     out.varint(writer.peers as u64);
     for section in sections {
@@ -138,6 +163,7 @@ mod tests {
     #[test]
     fn a_newer_format_and_a_cut_blob_are_refused() {
         let bytes = blob(Share::WHOLE, &[Section { table: Table::Runs as u8, bytes: vec![1; 9], swept: 0 }]);
+        assert_eq!(bytes[0], 1, "nothing of retention's is in it");
         assert_eq!(parse(&[FORMAT + 1]).unwrap_err(), Unusable::Newer { found: FORMAT + 1 });
         for cut in 0..bytes.len() {
             assert!(cut == 3 || matches!(parse(&bytes[..cut]), Err(Unusable::Damaged(_))), "cut at {cut}");

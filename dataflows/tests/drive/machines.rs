@@ -44,7 +44,9 @@ impl Worker {
                     Table::Runs => self.runs.load(entries, &mut |route| self.share.owns(route)).unwrap(),
                     Table::Agents => self.agents.load(entries, &mut |route| self.share.owns(route)).unwrap(),
                     Table::Deliveries => self.deliveries.load(entries, &mut |route| self.share.owns(route)).unwrap(),
-                    Table::Registry | Table::Names | Table::Given => unreachable!("these have a lane of their own"),
+                    Table::Registry | Table::Names | Table::Given | Table::Archives => {
+                        unreachable!("these have a lane of their own")
+                    }
                 }
             }
         }

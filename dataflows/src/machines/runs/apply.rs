@@ -65,11 +65,12 @@ impl RunsMachine {
         if self.is_late(event.time) {
             return self.late(event, retry);
         }
-        let Some(run) = known_run.or_else(|| self.keep_run(event)) else { return };
-        match self.keep_attempt(run, event.job, event.attempt) {
-            Some(slot) => self.apply_kept(slot, event),
-            None => self.touch_run(run),
-        }
+        let Some(run) = known_run.or_else(|| self.keep_run(event)) else { return self.note_unkept(event) };
+        let Some(slot) = self.keep_attempt(run, event.job, event.attempt) else {
+            self.note_unkept(event);
+            return self.touch_run(run);
+        };
+        self.apply_kept(slot, event);
     }
 
     pub(super) fn apply_kept(&mut self, slot: Slot, event: &RunEvent) {
@@ -143,6 +144,7 @@ impl RunsMachine {
             let pair = Pair { project: event.project, pipeline: event.pipeline };
             *self.dispatched_after_all.entry(pair).or_default() += 1;
             self.memory.insert(id, retired::with_dispatch(bits), Millis::MIN, self.before);
+            self.note_dispatch_after_all(event);
             if agrees {
                 return;
             }
@@ -154,6 +156,7 @@ impl RunsMachine {
     pub(super) fn late(&mut self, event: &RunEvent, retry: bool) {
         if retry {
             self.quality.late += 1;
+            self.note_late(event);
         } else {
             self.perhaps_late.push(*event);
         }

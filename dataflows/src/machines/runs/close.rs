@@ -51,6 +51,7 @@ impl RunsMachine {
         if attempt.has_evidence() && !attempt.has(done::DISPATCH) {
             attempt.done |= done::DISPATCH;
             *deltas.jobs_scheduled.entry(self.runs[attempt.run].pair).or_default() += 1;
+            self.note_dispatch(slot);
         }
     }
 
@@ -95,6 +96,7 @@ impl RunsMachine {
             self.observe_wait(slot, wait, &mut closed.deltas);
         }
         self.attempts[slot].done |= done::SETTLED;
+        self.note_end(slot, end.time);
         let mut duration = None;
         if let Outcome::Finished(status) = end.outcome {
             duration = span.ms;
@@ -157,6 +159,7 @@ impl RunsMachine {
             self.attempts[slot].done |= done::LOST;
         }
         self.show(slot, gauges, deltas);
+        self.note_ends_untold(slot, &losses, now);
         self.retire_or_wait(slot, &losses, now);
     }
 
@@ -177,7 +180,9 @@ impl RunsMachine {
     pub(super) fn retire_or_wait(&mut self, slot: Slot, losses: &Losses, now: StreamTime) {
         let attempt = &self.attempts[slot];
         let end = self.ends.get(&slot);
-        let undecided = if attempt.has(done::LOST) { NEVER } else { losses.next_due };
+        // for retention each loss is an end of its own
+        let decided = attempt.has(done::LOST) && self.notes.is_none();
+        let undecided = if decided { NEVER } else { losses.next_due };
         if attempt.has(done::SETTLED) && undecided == NEVER {
             return self.retire(slot, now);
         }
@@ -196,7 +201,8 @@ impl RunsMachine {
         let wait = if attempt.has(done::WAIT) { NEVER } else { attempt.wait_deadline(&self.settings) };
         let grace = SKEW_TOLERANCE_MS + self.settings.late_grace_ms;
         let settle = end.filter(|_| !attempt.has(done::SETTLED)).map_or(NEVER, |end| end.time.saturating_add(grace));
-        self.attempts_due.lower(slot, losses.next_due.min(wait).min(settle).min(forget));
+        let closed = self.close_deadline(slot);
+        self.attempts_due.lower(slot, losses.next_due.min(wait).min(settle).min(forget).min(closed));
     }
 
     pub(super) fn retire(&mut self, slot: Slot, now: StreamTime) {
@@ -243,7 +249,7 @@ impl RunsMachine {
         let empty = run.attempts == 0;
         let given_up = run.finished == NEVER && now.is_past(run.forget_deadline(&self.settings));
         // while its finish lies ahead its time matters to the losses of its jobs
-        if run.settled && empty && now.is_past(run.finished) {
+        if run.settled && empty && now.is_past(self.retires(run.finished)) {
             let (id, bits, latest) = (run_print(run.id), run.to_bits(), run.latest);
             self.remember(id, bits, latest, now);
             self.drop_run(slot);
@@ -251,8 +257,12 @@ impl RunsMachine {
             self.drop_run(slot);
         } else {
             // a run that is over but for its attempts is looked at again when the last of them goes
-            let over = given_up || (run.settled && now.is_past(run.finished));
-            let deadline = if over { NEVER } else { run.next_deadline(&self.settings) };
+            let over = given_up || (run.settled && now.is_past(self.retires(run.finished)));
+            let deadline = match run.settled {
+                _ if over => NEVER,
+                true => self.retires(run.finished),
+                false => run.next_deadline(&self.settings),
+            };
             self.runs_due.lower(slot, deadline);
         }
     }

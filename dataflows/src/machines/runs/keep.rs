@@ -66,7 +66,9 @@ impl RunsMachine {
             self.quality.over(Limit::JobsPerRun);
             return None;
         }
-        Some(self.insert_attempt(run, Attempt::new(run, job, number)))
+        let slot = self.insert_attempt(run, Attempt::new(run, job, number));
+        self.note_seen(slot);
+        Some(slot)
     }
 
     pub(super) fn insert_attempt(&mut self, run: Slot, attempt: Attempt) -> Slot {

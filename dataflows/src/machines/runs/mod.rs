@@ -9,6 +9,7 @@ mod apply;
 mod census;
 mod close;
 mod keep;
+mod notes;
 mod store;
 
 pub use census::RunsCensus;
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     event::{Id, Kind, RunEvent},
     memory::{Fingerprint, Memory},
+    retention::note::Note,
     route::{Route, route},
     series::{Announcement, Pair, Quality},
     settings::Settings,
@@ -57,6 +59,8 @@ pub struct RunsMachine {
     /// Dispatches of attempts that had been retired without one.
     dispatched_after_all: HashMap<Pair, u64>,
     quality: Quality,
+    /// What is told of attempts for retention; `None`: it is off.
+    notes: Option<Vec<Note>>,
     /// What is to be stored; `None`: nobody asks.
     changes: Option<store::Changes>,
 }
@@ -80,6 +84,7 @@ impl RunsMachine {
             jobs_per_run: limits.max_jobs_per_run,
         };
         let memory = Memory::new(settings.dedup_window_ms, limits.max_remembered_ids.div_ceil(workers));
+        let notes = settings.retention.on.then(Vec::new);
         Self {
             settings,
             bounds,
@@ -100,6 +105,7 @@ impl RunsMachine {
             announced: HashMap::new(),
             dispatched_after_all: HashMap::new(),
             quality: Quality::default(),
+            notes,
             changes: None,
         }
     }
