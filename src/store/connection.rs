@@ -122,6 +122,21 @@ impl Connection {
         self.execute("COMMIT", &[]).await.map(drop)
     }
 
+    /// Ends it as the database wants it. SQLite would put its log into the file only with the last connection of all, and
+    /// one that was cut off may live a moment longer.
+    pub(super) async fn close(mut self) -> Result<(), StoreError> {
+        if self.is_sqlite() {
+            self.execute("PRAGMA wal_checkpoint(TRUNCATE)", &[]).await?;
+        }
+        let close = async {
+            match self.raw {
+                Raw::Sqlite(raw) => sqlx::Connection::close(raw).await,
+                Raw::Postgres(raw) => sqlx::Connection::close(raw).await,
+            }
+        };
+        bounded(self.patience, close).await
+    }
+
     /// Of a server: only one writes a SQLite file at a time.
     pub(super) const fn is_sqlite(&self) -> bool {
         matches!(self.raw, Raw::Sqlite(_))
@@ -159,6 +174,16 @@ impl Link {
             None => self.target.connect().await?,
         };
         Ok(Lent { home, connection })
+    }
+}
+
+impl Link {
+    /// Closes the connection that lies idle.
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        match self.idle.lock().await.take() {
+            Some(connection) => connection.close().await,
+            None => Ok(()),
+        }
     }
 }
 

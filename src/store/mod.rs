@@ -104,6 +104,14 @@ impl Store {
         Ok(store)
     }
 
+    /// Closes what is open, for a program that ends: its connections would be cut off.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        for link in [&self.reads, &self.lease, &self.writes] {
+            link.close().await?;
+        }
+        Ok(())
+    }
+
     /// Asks at each step what should go wrong; for tests.
     #[must_use]
     pub fn with_probe(self, ask: Ask) -> Self {

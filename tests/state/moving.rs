@@ -47,6 +47,8 @@ fn a_copy_holds_the_same_to_the_byte() {
     export(&scratch.url(), &file);
     let said = import(&file, &[], &copy).success();
     assert!(said.starts_with(&format!("epoch {}: ", shown(&scratch.url())["epoch"])), "{said}");
+    let log = fs::metadata(scratch.beside("other.db-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "all of it lies in the one file");
     must_be_well(&copy);
     assert_eq!(held(&copy), held(&scratch.url()));
     export(&copy, &again);

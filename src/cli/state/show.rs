@@ -59,8 +59,10 @@ fn table(report: &Report) -> String {
     if report.epoch > 0 {
         rows.push(("stream time", report.stream_time.clone().unwrap_or_else(|| "not known yet".to_owned())));
         rows.push(("topic", topic(report)));
-        let shown = if report.shown { "yes" } else { "not yet: what was there at the first start is being read" };
-        rows.push(("shown", shown.to_owned()));
+        if report.topic.is_some() {
+            let shown = if report.shown { "yes" } else { "not yet: what was there at the first start is being read" };
+            rows.push(("shown", shown.to_owned()));
+        }
         let offsets = report.offsets.iter().map(|(partition, next)| format!("{partition}: {next}"));
         let offsets = offsets.collect::<Vec<_>>().join("  ");
         let none = "from the beginning of every partition".to_owned();
