@@ -10,6 +10,7 @@ mod fleet;
 mod generate;
 mod logged;
 mod replay;
+mod retention;
 mod run;
 mod settings;
 mod show;
@@ -72,6 +73,8 @@ enum Verb {
     Config(ConfigVerb),
     #[command(subcommand)]
     State(state::StateVerb),
+    #[command(subcommand)]
+    Retention(retention::RetentionVerb),
 }
 
 /// Look at the settings.
@@ -95,5 +98,6 @@ pub fn start(
         Verb::Check(verb) => verb.start(around, out),
         Verb::Config(ConfigVerb::Show(verb)) => verb.start(around, out),
         Verb::State(verb) => verb.start(around, out),
+        Verb::Retention(verb) => verb.start(around, out),
     }
 }

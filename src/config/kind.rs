@@ -3,7 +3,7 @@
 use super::{
     grammar::{self, LEVELS, MAX_BUCKETS, MAX_NAMES, Refusal, nearest},
     units::{self, Unreadable},
-    value::{Raw, Value},
+    value::{NONE, Raw, Value},
 };
 use dataflows::time::Millis;
 
@@ -32,6 +32,8 @@ pub enum Kind {
     Address,
     /// Where the durable state is; may hold a password.
     State,
+    /// As [`State`](Self::State), or `none`.
+    OptionalState,
     /// Bucket bounds: ascending, 1 to [`MAX_BUCKETS`].
     Durations,
     /// Label values, without `other`.
@@ -66,6 +68,7 @@ impl Kind {
             ),
             Self::Address => "ip:port, as 0.0.0.0:8153 or [::1]:8153".into(),
             Self::State => "sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into(),
+            Self::OptionalState => format!("{}, or {NONE}", Self::State.allowed()),
             Self::Durations => {
                 format!("1 to {MAX_BUCKETS} ascending durations, as [\"1s\", \"2500ms\", \"5m\"] or 1s,2500ms,5m")
             }
@@ -89,7 +92,7 @@ impl Kind {
             Self::Size { .. } => "SIZE",
             Self::Duration { .. } => "DURATION",
             Self::Address => "IP:PORT",
-            Self::State => "URL",
+            Self::State | Self::OptionalState => "URL",
             Self::Durations => "DURATION,...",
             Self::Names => "NAME,...",
         }
@@ -102,7 +105,7 @@ impl Kind {
             Self::Names => grammar::names(raw),
             _ => match raw.scalar() {
                 Some(text) => self.read_scalar(raw, text.trim()),
-                None if self == Self::State => Err(Refusal::new("it is no text")),
+                None if matches!(self, Self::State | Self::OptionalState) => Err(Refusal::new("it is no text")),
                 None => Err(Refusal::new(format!("found {}", raw.shown()))),
             },
         }
@@ -138,7 +141,8 @@ impl Kind {
             Self::Address => {
                 text.parse().map(Value::Address).map_err(|_| found().instead(grammar::address_hint(text)))
             }
-            Self::State => grammar::state(text),
+            Self::OptionalState if text == NONE => Ok(Value::Text(NONE.into())),
+            Self::State | Self::OptionalState => grammar::state(text),
             Self::Durations | Self::Names => Err(found()),
         }
     }

@@ -47,6 +47,14 @@ pub struct Config {
     pub ha: bool,
     /// A holder that gives no sign of life for this long is superseded.
     pub lease_ttl: Duration,
+    /// Where gocdnext keeps the lines of job logs; with it retention is on.
+    pub log_database: Option<StateUrl>,
+    /// Carry out what is decided about partitions of the log database.
+    pub retention_execute: bool,
+    /// Partitions dropped in one run.
+    pub max_drops: u32,
+    /// Where decisions of retention go.
+    pub decision_topic: String,
     /// Dataflow threads, at least 1.
     pub workers: usize,
     pub clock: Clock,
@@ -86,6 +94,10 @@ impl Default for Config {
             state: StateUrl::sqlite("gocdnext-flow.db"),
             ha: false,
             lease_ttl: Duration::from_secs(15),
+            log_database: None,
+            retention_execute: false,
+            max_drops: 3,
+            decision_topic: "gocdnext.decisions".into(),
             workers: 1,
             clock: Clock::Wall,
             epoch_interval: Duration::from_secs(1),

@@ -24,6 +24,8 @@ pub mod verbs {
     pub const IMPORT: u16 = 64;
     pub const RESET: u16 = 128;
     pub const REBUCKET: u16 = 256;
+    /// Of `retention`, but for its policies.
+    pub const RETENTION: u16 = 512;
     /// `config show` takes every setting.
     pub const ALL: u16 = u16::MAX;
     /// Those that serve `/metrics`.
@@ -33,7 +35,7 @@ pub mod verbs {
     /// Those of `state` that take the lease.
     pub const UPKEEP: u16 = IMPORT | RESET | REBUCKET;
 
-    const NAMES: [(u16, &str); 9] = [
+    const NAMES: [(u16, &str); 10] = [
         (RUN, "run"),
         (DEMO, "demo"),
         (REPLAY, "replay"),
@@ -43,6 +45,7 @@ pub mod verbs {
         (IMPORT, "state import"),
         (RESET, "state reset"),
         (REBUCKET, "state rebucket"),
+        (RETENTION, "retention"),
     ];
 
     /// `run, demo`
@@ -116,7 +119,7 @@ macro_rules! settings {
     };
 }
 
-use verbs::{CHECK, FLOW, GENERATE, LIVE, REBUCKET, REPLAY, RESET, RUN, STATE, UPKEEP};
+use verbs::{CHECK, FLOW, GENERATE, LIVE, REBUCKET, REPLAY, RESET, RETENTION, RUN, STATE, UPKEEP};
 
 settings! {
     "Kafka" {
@@ -137,9 +140,21 @@ settings! {
         max_commit_age = max_commit_age, duration(SECOND), LIVE, "/readyz fails when the last commit is older than this";
     }
     "State" {
-        state = state, Kind::State, LIVE | STATE, "Where the durable state is: a file, or a database of PostgreSQL's; by default the demo's goes with it";
+        state = state, Kind::State, LIVE | STATE | RETENTION, "Where the durable state is: a file, or a database of PostgreSQL's; by default the demo's goes with it";
         ha = ha, Kind::Flag, RUN, "Whether another instance may stand by: /readyz lets a standby pass, and the series are withdrawn while the lease cannot be renewed for lease_ttl";
         lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN | UPKEEP, "A standby takes over when the holder has given no sign of life for this long; the same for all instances; 3s where both have the same instance_id";
+    }
+    "Retention" {
+        log_database = log_database, Kind::OptionalState, RUN | RETENTION, "Where gocdnext keeps the lines of job logs; with it retention is on: decisions are made, and published";
+        retention_execute = retention_execute, Kind::Flag, RUN, "Whether decisions about partitions of the log database are carried out: made, and dropped";
+        max_drops = max_drops, count(1, 1_000), RUN | RETENTION, "Partitions dropped in one run";
+        decision_topic = decision_topic, Kind::Topic, RUN, "Topic of the decisions";
+        archive_grace = dataflow.retention.archive_grace_ms, duration(0), LIVE, "A log's archive is asked for so long after its job's end";
+        archive_backoff = dataflow.retention.archive_backoff_ms, duration(SECOND), LIVE, "After a failure an archive is asked for again so much later; twice as much after each further one";
+        archive_backoff_max = dataflow.retention.archive_backoff_max_ms, duration(SECOND), LIVE, "The longest pause after a failed archive";
+        archive_silence = dataflow.retention.archive_silence_ms, duration(SECOND), LIVE, "An archive that nothing is heard of is asked for again after this";
+        archive_tries = dataflow.retention.archive_tries, count(1, 1_000), LIVE, "So often is a log's archive asked for; then it is given up, and its partition stays";
+        months_ahead = dataflow.retention.months_ahead, count(0, 120), LIVE | RETENTION, "Log partitions are made so many months ahead of the current one";
     }
     "Rules" {
         late_grace = dataflow.late_grace_ms, duration(0), FLOW, "How much later than its time an event may be read and still count as punctual";
@@ -157,14 +172,6 @@ settings! {
         max_projects = dataflow.limits.max_projects, count(1, MANY), FLOW, "Projects with series of their own; the rest go to `_other`";
         max_pipelines = dataflow.limits.max_pipelines, count(1, MANY), FLOW, "Pipelines with series of their own, in all; the rest go to `_other`";
         max_pipelines_per_project = dataflow.limits.max_pipelines_per_project, count(1, MANY), FLOW, "Pipelines of one project with series of their own; the rest go to its `_other`";
-    }
-    "Retention" {
-        archive_grace = dataflow.retention.archive_grace_ms, duration(0), LIVE, "A log's archive is asked for so long after its job's end";
-        archive_backoff = dataflow.retention.archive_backoff_ms, duration(SECOND), LIVE, "After a failure an archive is asked for again so much later; twice as much after each further one";
-        archive_backoff_max = dataflow.retention.archive_backoff_max_ms, duration(SECOND), LIVE, "The longest pause after a failed archive";
-        archive_silence = dataflow.retention.archive_silence_ms, duration(SECOND), LIVE, "An archive that nothing is heard of is asked for again after this";
-        archive_tries = dataflow.retention.archive_tries, count(1, 1_000), LIVE, "So often is a log's archive asked for; then it is given up, and its partition stays";
-        months_ahead = dataflow.retention.months_ahead, count(0, 120), LIVE, "Log partitions are made so many months ahead of the current one";
     }
     "Limits" {
         max_open_jobs = dataflow.limits.max_open_jobs, count(1, MANY), FLOW, "Job attempts tracked at once";
@@ -211,6 +218,10 @@ mod tests {
             state: _,
             ha: _,
             lease_ttl: _,
+            log_database: _,
+            retention_execute: _,
+            max_drops: _,
+            decision_topic: _,
             workers: _,
             clock: _,
             epoch_interval: _,
@@ -241,6 +252,15 @@ mod tests {
             retention,
             limits,
         } = dataflow;
+        let Retention {
+            on: _, // where there is a log database
+            archive_grace_ms: _,
+            archive_backoff_ms: _,
+            archive_backoff_max_ms: _,
+            archive_silence_ms: _,
+            archive_tries: _,
+            months_ahead: _,
+        } = retention;
         let Limits {
             max_open_jobs: _,
             max_open_runs: _,
@@ -255,16 +275,7 @@ mod tests {
             max_pipelines: _,
             max_pipelines_per_project: _,
         } = limits;
-        let Retention {
-            on: _, // by what it acts on, see the wiring
-            archive_grace_ms: _,
-            archive_backoff_ms: _,
-            archive_backoff_max_ms: _,
-            archive_silence_ms: _,
-            archive_tries: _,
-            months_ahead: _,
-        } = retention;
-        assert_eq!(SETTINGS.len(), 23 + 11 + 12 + 6, "rows");
+        assert_eq!(SETTINGS.len(), 27 + 11 + 12 + 6, "rows");
     }
 
     #[test]

@@ -77,6 +77,9 @@ impl Value {
     }
 }
 
+/// An address that is not given.
+pub const NONE: &str = "none";
+
 /// How a field of [`super::Config`] holds a value.
 pub trait Held: Sized {
     fn value(&self) -> Value;
@@ -120,3 +123,17 @@ Value::Text(word) => match word.as_str() {
     "log" => Some(Self::Log),
     _ => None,
 });
+
+impl Held for Option<StateUrl> {
+    fn value(&self) -> Value {
+        self.clone().map_or_else(|| Value::Text(NONE.into()), Value::State)
+    }
+
+    fn held(value: &Value) -> Option<Self> {
+        match value {
+            Value::State(url) => Some(Some(url.clone())),
+            Value::Text(word) if word == NONE => Some(None),
+            _ => None,
+        }
+    }
+}

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     published::Published,
     sources::{kafka::wall_ms, stop::Stop},
-    store::{Additions, Blob, Commit, Damage, Manifest, Store, StoreError},
+    store::{Additions, Blob, Commit, Damage, Manifest, Outgoing, Store, StoreError},
 };
 use dataflows::{
     graph::{EpochOutput, Lane},
@@ -98,6 +98,7 @@ impl Committer {
         output: &EpochOutput,
         lanes: Vec<Lane>,
         ledger: Option<Lane>,
+        outbox: &[Outgoing],
     ) -> Result<(), CommitError> {
         let epoch = output.end.epoch.0;
         let (delta, swept) = amounts(lanes.iter().chain(&ledger));
@@ -120,7 +121,7 @@ impl Committer {
             previous: self.previous,
             manifest: &manifest,
             blobs: &blobs,
-            additions: Additions::default(),
+            additions: Additions { ledger: &output.retention.ledger_rows, outbox },
         })?;
         (self.previous, self.horizon) = (epoch, horizon);
         self.published.own.checkpoint_bytes.fetch_add(delta + swept, Relaxed);

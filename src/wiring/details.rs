@@ -37,6 +37,9 @@ pub struct Details {
     pub shape: Shape,
     #[serde(default)]
     pub log: LogSize,
+    /// From this stream time on our knowledge of jobs is whole; `None` while retention is off, and after a reset.
+    #[serde(default)]
+    pub complete_from: Option<Millis>,
     /// The ledger's blobs of earlier epochs are of another shape, and in no use any more.
     #[serde(default)]
     pub ledger_from: u64,

@@ -8,6 +8,7 @@ use super::{
     committer::{CommitError, Committer},
     durable::{Durable, graph_config},
     publisher::{PublishError, Publisher, ResultLog},
+    retention::{Inputs, Outbox},
 };
 use crate::{
     config::Config,
@@ -83,14 +84,19 @@ impl Pipeline {
         durable: &Durable,
         results: ResultLog,
     ) -> Result<Self, RunError> {
-        let shared = Shared::new(Arc::clone(published), config);
         let Durable { writer, manifest, details, .. } = durable;
+        let mut shared = Shared::new(Arc::clone(published), config);
+        let mut settings = config.dataflow.clone();
+        settings.retention.on = config.log_database.is_some();
+        if settings.retention.on {
+            shared.retention = Some(Arc::new(Inputs::new(details.complete_from)));
+        }
         if let Some(ends) = &details.first_ends {
             // nobody else has set them yet
             let _ = shared.first_ends.set(ends.iter().map(|(p, end)| (*p, NextOffset(*end))).collect());
         }
         let (first_epoch, pace) = (opening(config, Epoch(manifest.epoch)), Pace::default());
-        let settings = Arc::new(config.dataflow.clone());
+        let settings = Arc::new(settings);
         let graph = graph_config(&settings, config.workers, config.clock, &published.names, first_epoch, &pace);
         let (running, ledger) = durable.resume(graph, &settings)?;
         let Running { feeder, outputs, workers } = running;
@@ -103,6 +109,13 @@ impl Pipeline {
         let last = Publisher::new(shared.clone(), ledger, committer, Box::new(letters), results);
 
         let (tell, ended) = mpsc::unbounded_channel();
+        if let Some(inputs) = shared.retention.clone() {
+            let (store, stop) = (Arc::clone(&writer.store), Arc::clone(&shared.stop));
+            let outbox = Outbox::new(config, Arc::clone(&store), writer.runtime.clone(), Arc::clone(&stop));
+            let outbox = outbox.map_err(|error| RunError::Settings(error.into()))?;
+            spawn("outbox", &tell, move || outbox.run().map_err(|error| Fault::Other(error.to_string())))?;
+            writer.runtime.spawn(inputs.keep(store, config.epoch_interval, stop));
+        }
         let kafka::Source { reader, watcher } = source;
         spawn("watcher", &tell, move || Ok(watcher.run()?))?;
         spawn("reader", &tell, move || Ok(reader.run()?))?;

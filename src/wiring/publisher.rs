@@ -10,12 +10,17 @@ use super::{
 };
 use crate::{
     published::Published,
-    sinks::dead_letters::{Sink, SinkError},
+    sinks::{
+        dead_letters::{Sink, SinkError},
+        decisions,
+    },
     sources::kafka::{Shared, wall_ms},
+    store::Outgoing,
 };
 use dataflows::{
     graph::{EpochOutput, JobResult},
     ledger::Ledger,
+    retention::partitions::Moment,
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed, mpsc::Receiver},
@@ -105,8 +110,12 @@ impl Publisher {
         if let Some(Some(id)) = self.shared.topic_id.get() {
             self.committer.details.topic_id = Some(id.clone());
         }
+        let outbox = self.decide(&output);
         let lanes = std::mem::take(&mut output.state);
-        self.committer.commit(&output, lanes, self.ledger.blob(output.sweep))?;
+        self.committer.commit(&output, lanes, self.ledger.blob(output.sweep), &outbox)?;
+        if let Some((inputs, from)) = self.shared.retention.as_ref().zip(self.committer.details.complete_from) {
+            inputs.complete_from(from);
+        }
         let published = Arc::clone(&self.shared.published);
         if shown {
             if published.snapshot.swap(Some(Arc::new(snapshot))).is_none() {
@@ -128,5 +137,20 @@ impl Publisher {
             self.shared.group.set(output.end.partitions.iter().map(|p| (p.partition, p.next_offset)).collect());
         }
         Ok(())
+    }
+
+    /// What the epoch has decided, as it goes out. Knowledge is whole from the first time on at which all that Kafka had
+    /// was read while retention was on.
+    fn decide(&mut self, output: &EpochOutput) -> Vec<Outgoing> {
+        let details = &mut self.committer.details;
+        if self.shared.retention.is_none() {
+            details.complete_from = None;
+            return Vec::new();
+        }
+        if Moment::of(&output.end, output.stream_time).caught_up {
+            details.complete_from.get_or_insert(output.stream_time.0);
+        }
+        let about_partitions = self.ledger.decide(&output.end, output.stream_time);
+        output.retention.decisions.iter().chain(&about_partitions).map(decisions::outgoing).collect()
     }
 }

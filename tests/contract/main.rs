@@ -8,6 +8,7 @@
 
 mod agreement;
 mod binary;
+mod decisions;
 mod examples;
 mod fleet;
 mod mutations;

@@ -6,6 +6,7 @@ use dataflows::{
     event::Kind,
     feed::{DeadLetter, Reason, Records},
     names::Names,
+    retention::decision,
 };
 use gocdnext_flow::sinks::{dead_letter_file::DeadLetterFile, dead_letters::Sink};
 use jsonschema::{Registry, Validator};
@@ -30,14 +31,15 @@ pub fn validator(name: &str) -> Validator {
 
 /// Every schema, by its file's name without `.schema.json`.
 fn all() -> Vec<(String, Value)> {
-    let schemas = json_files("").into_iter().chain(json_files("events"));
+    let schemas = ["", "events", "decisions"].into_iter().flat_map(json_files);
     schemas.map(|(name, schema)| (name.strip_suffix(".schema").unwrap().to_owned(), schema)).collect()
 }
 
 #[test]
 fn every_schema_is_valid_and_says_what_it_is() {
     let schemas = all();
-    assert_eq!(schemas.len(), Kind::ALL.len() + 4, "the types, all events, the shared parts, two of dead letters");
+    let ours = Kind::ALL.len() + decision::Kind::NAMES.len();
+    assert_eq!(schemas.len(), ours + 5, "all events, the shared parts, two of dead letters, all decisions");
     for (name, schema) in schemas {
         jsonschema::meta::validate(&schema).unwrap_or_else(|error| panic!("{name}: {error}"));
         let id = schema["$id"].as_str().unwrap();

@@ -38,7 +38,7 @@ impl StateVerb {
 }
 
 /// A verb's result. A reader that has seen enough, as `head`, is no error.
-fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
+pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written.map_err(anyhow::Error::from)?),
@@ -46,6 +46,6 @@ fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
 }
 
 /// Two columns.
-fn columns<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
+pub(super) fn columns<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     rows.into_iter().map(|(name, value)| format!("{name:<13} {value}\n")).collect()
 }

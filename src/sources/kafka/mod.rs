@@ -19,7 +19,7 @@ mod survey;
 mod watch;
 
 use super::{in_flight::InFlight, stop::Stop};
-use crate::{config::Config, published::Published};
+use crate::{config::Config, published::Published, wiring::Inputs};
 use client::Clients;
 use dataflows::{
     feed::Partition,
@@ -68,6 +68,8 @@ pub struct Shared {
     /// The topic's id, to be kept with the offsets; empty until it was asked for, before anything is read. `None`: the
     /// broker has none. It never changes: a topic made anew ends the source.
     pub topic_id: Arc<OnceLock<Option<String>>>,
+    /// What epochs are told of retention; `None`: it is off.
+    pub retention: Option<Arc<Inputs>>,
     /// Offsets to be committed to the group: the newest only, for lag tools only.
     pub group: Arc<GroupOffsets>,
 }
@@ -81,6 +83,7 @@ impl Shared {
             stop: Arc::default(),
             first_ends: Arc::default(),
             topic_id: Arc::default(),
+            retention: None,
             group: Arc::default(),
         }
     }

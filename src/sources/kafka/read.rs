@@ -150,7 +150,7 @@ impl Reader {
             partitions,
             wall,
             last: false,
-            retention: None,
+            retention: self.shared.retention.as_ref().and_then(|inputs| inputs.current()),
         })?;
         self.epoch = next_epoch;
         self.epoch_due = now + self.interval;

@@ -2,7 +2,7 @@
 //!
 //! A row is the join of all that was ever told of it ([`LedgerRow::join`]), so order and repetition are nothing.
 
-use super::{super::Store, ROWS_A_STATEMENT, hex, id};
+use super::{super::Store, ROWS_A_STATEMENT, hex, id, list};
 use crate::store::{
     StoreError,
     connection::{
@@ -25,7 +25,7 @@ pub(super) async fn merge(
 ) -> Result<(), StoreError> {
     let rows = joined(rows);
     for rows in rows.chunks(ROWS_A_STATEMENT) {
-        let text = serde_json::Value::from_iter(rows.iter().map(|row| to_json(row, adopted_for))).to_string();
+        let text = list(rows.iter().map(|row| to_json(row, adopted_for)));
         let sql = if connection.is_sqlite() { MERGE_SQLITE } else { MERGE_POSTGRES };
         connection.execute(sql, &[Text(&text)]).await?;
     }
@@ -100,7 +100,7 @@ impl Store {
         let mut lent = self.reads.lend().await?;
         let mut found = Vec::new();
         for jobs in jobs.chunks(ROWS_A_STATEMENT) {
-            let text = serde_json::Value::from_iter(jobs.iter().map(|job| hex(*job))).to_string();
+            let text = list(jobs.iter().map(|job| hex(*job)));
             let sql = if lent.connection.is_sqlite() { ROWS_SQLITE } else { ROWS_POSTGRES };
             let rows: Vec<Columns> = lent.connection.rows(sql, &[Text(&text)]).await?;
             for columns in rows {

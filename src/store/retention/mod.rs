@@ -28,6 +28,11 @@ impl Additions<'_> {
     }
 }
 
+/// A JSON list as text.
+fn list<T: Into<serde_json::Value>>(items: impl Iterator<Item = T>) -> String {
+    items.collect::<serde_json::Value>().to_string()
+}
+
 /// An id as the JSON between us and the database has it.
 fn hex(id: u128) -> String {
     format!("{id:032x}")

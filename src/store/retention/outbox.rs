@@ -1,6 +1,6 @@
 //! The outbox: decisions that are committed and not yet acknowledged by Kafka.
 
-use super::{super::Store, ROWS_A_STATEMENT};
+use super::{super::Store, ROWS_A_STATEMENT, list};
 use crate::store::{
     StoreError,
     connection::{
@@ -22,7 +22,7 @@ pub struct Outgoing {
 /// Adds what is not there yet.
 pub(super) async fn add(connection: &mut Connection, epoch: i64, messages: &[Outgoing]) -> Result<(), StoreError> {
     for messages in messages.chunks(ROWS_A_STATEMENT) {
-        let text = serde_json::Value::from_iter(messages.iter().map(|m| json!([m.id, m.body]))).to_string();
+        let text = list(messages.iter().map(|m| json!([m.id, m.body])));
         let sql = if connection.is_sqlite() { ADD_SQLITE } else { ADD_POSTGRES };
         connection.execute(sql, &[Text(&text), Number(epoch)]).await?;
     }
@@ -51,7 +51,7 @@ impl Store {
     pub async fn sent(&self, messages: &[Outgoing]) -> Result<(), StoreError> {
         let mut lent = self.writes.lend().await?;
         for messages in messages.chunks(ROWS_A_STATEMENT) {
-            let text = serde_json::Value::from_iter(messages.iter().map(|m| m.id.as_str())).to_string();
+            let text = list(messages.iter().map(|m| m.id.as_str()));
             let delete = if lent.connection.is_sqlite() {
                 "DELETE FROM gocdnext_flow_outbox WHERE id IN (SELECT value FROM json_each($1))"
             } else {

@@ -49,7 +49,7 @@ impl Folding<'_> {
         if let Some(committer) = &mut self.committer {
             committer.details.files = cut.marks;
             let lanes = std::mem::take(&mut output.state);
-            committer.commit(&output, lanes, self.ledger.blob(output.sweep))?;
+            committer.commit(&output, lanes, self.ledger.blob(output.sweep), &[])?;
             committer.collect();
         }
         self.common.in_flight.committed();

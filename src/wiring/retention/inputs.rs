@@ -1,0 +1,107 @@
+//! What the epochs are told of retention: policies, the log database's partitions, since when our knowledge is whole.
+//!
+//! Kept up to date by a task, read by the source at the end of each epoch. What cannot be asked at present stays as it
+//! was: policies change nothing by being out of reach. The catalogue is different: one that is old says nothing about
+//! what is there now, so it is taken away.
+
+use crate::{
+    sources::stop::Stop,
+    store::{Store, StoreError},
+};
+use arc_swap::ArcSwapOption;
+use dataflows::{
+    retention::{Catalogue, Policies, RetentionInput},
+    time::Millis,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// `complete_from` is not known.
+const NEVER: Millis = Millis::MAX;
+/// Policies are asked for as often as epochs end, but not more often than this.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Inputs {
+    policies: ArcSwapOption<Policies>,
+    catalogue: ArcSwapOption<Catalogue>,
+    complete_from: AtomicI64,
+}
+
+impl Inputs {
+    #[must_use]
+    pub fn new(complete_from: Option<Millis>) -> Self {
+        let complete_from = AtomicI64::new(complete_from.unwrap_or(NEVER));
+        Self { policies: ArcSwapOption::empty(), catalogue: ArcSwapOption::empty(), complete_from }
+    }
+
+    /// What an epoch that ends now is told; `None`: the policies are not known yet.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<RetentionInput>> {
+        let policies = self.policies.load_full()?;
+        let complete_from = Some(self.complete_from.load(Relaxed)).filter(|from| *from != NEVER);
+        Some(Arc::new(RetentionInput { policies, catalogue: self.catalogue.load_full(), complete_from }))
+    }
+
+    /// From then on all events are known.
+    pub fn complete_from(&self, from: Millis) {
+        self.complete_from.store(from, Relaxed);
+    }
+
+    /// Asks for the policies once.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the former ones hold on.
+    pub async fn ask_policies(&self, store: &Store) -> Result<(), StoreError> {
+        let found = store.policies().await?;
+        if self.policies.load().as_deref() != Some(&found) {
+            tracing::info!(
+                default = ?found.default,
+                projects = found.projects.len(),
+                "these policies of retention hold from now on"
+            );
+            self.policies.store(Some(Arc::new(found)));
+        }
+        Ok(())
+    }
+
+    /// Keeps the policies up to date until stopped.
+    pub async fn keep(self: Arc<Self>, store: Arc<Store>, interval: Duration, stop: Arc<Stop>) {
+        while !stop.is_stopped() {
+            if let Err(error) = self.ask_policies(&store).await {
+                tracing::debug!(%error, "the policies cannot be asked for now");
+            }
+            tokio::time::sleep((interval / 2).max(LEAST_PAUSE)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dataflows::retention::Policy;
+
+    #[tokio::test]
+    async fn an_epoch_is_told_the_policies_as_they_are_and_nothing_before_they_are_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = crate::store::StateUrl::sqlite(directory.path().join("state.db"));
+        let store = Store::open(&url).await.unwrap();
+        let inputs = Inputs::new(None);
+        assert_eq!(inputs.current(), None);
+        inputs.ask_policies(&store).await.unwrap();
+        assert_eq!(inputs.current().unwrap().policies.default, None);
+        let policy = Policy { log_retention_days: 30, archive: true };
+        store.set_policy(None, policy).await.unwrap();
+        inputs.ask_policies(&store).await.unwrap();
+        assert_eq!(inputs.current().unwrap().policies.default, Some(policy));
+        assert_eq!(inputs.current().unwrap().complete_from, None);
+        inputs.complete_from(7);
+        assert_eq!(inputs.current().unwrap().complete_from, Some(7));
+    }
+}

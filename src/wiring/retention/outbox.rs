@@ -1,0 +1,88 @@
+//! The outbox's way to Kafka: what was committed is sent until it is acknowledged, then taken out.
+//!
+//! A crash in between sends some again, with the same ids. It never holds up a commit: while Kafka is away the outbox
+//! grows in the database.
+
+use crate::{
+    config::Config,
+    sinks::{
+        courier::{Courier, Record},
+        dead_letters::SinkError,
+    },
+    sources::stop::Stop,
+    store::{Outgoing, Store, StoreError},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::runtime::Handle;
+
+/// Messages sent at a time.
+const BATCH: u32 = 1_000;
+/// How often it is looked for messages.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// After an error of the database.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Outbox {
+    store: Arc<Store>,
+    runtime: Handle,
+    courier: Courier,
+    stop: Arc<Stop>,
+}
+
+impl Outbox {
+    /// Shows whether librdkafka takes the settings.
+    pub fn new(config: &Config, store: Arc<Store>, runtime: Handle, stop: Arc<Stop>) -> Result<Self, SinkError> {
+        let courier = Courier::new(config, &config.decision_topic, "decisions", Arc::clone(&stop))?;
+        Ok(Self { store, runtime, courier, stop })
+    }
+
+    /// Sends until stopped.
+    ///
+    /// # Errors
+    /// [`SinkError`] where no producer can be made.
+    pub fn run(mut self) -> Result<(), SinkError> {
+        while !self.stop.is_stopped() {
+            let pause = match self.send_some() {
+                Ok(0) => LOOK_EVERY,
+                Ok(_) => continue,
+                Err(Trouble::Store(error)) => {
+                    tracing::debug!(%error, "the outbox cannot be read now");
+                    PAUSE
+                }
+                Err(Trouble::Sink(_)) if self.stop.is_stopped() => return Ok(()),
+                Err(Trouble::Sink(error)) => return Err(error),
+            };
+            self.stop.pause(pause);
+        }
+        Ok(())
+    }
+
+    /// The number sent.
+    fn send_some(&mut self) -> Result<usize, Trouble> {
+        let messages = self.runtime.block_on(self.store.outgoing(BATCH))?;
+        if messages.is_empty() {
+            return Ok(0);
+        }
+        let topic = self.courier.topic().to_owned();
+        self.courier.deliver(messages.len(), |place, _| record(&topic, &messages[place], place))?;
+        self.runtime.block_on(self.store.sent(&messages))?;
+        Ok(messages.len())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// Keyed by the event's id: those of one decision lie in one partition.
+fn record<'a>(topic: &'a str, message: &'a Outgoing, place: usize) -> Record<'a> {
+    let headers = rdkafka::message::OwnedHeaders::new()
+        .insert(rdkafka::message::Header { key: "content-type", value: Some("application/cloudevents+json") });
+    Record::with_opaque_to(topic, place).key(message.id.as_bytes()).payload(message.body.as_bytes()).headers(headers)
+}
