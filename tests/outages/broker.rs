@@ -4,6 +4,7 @@ use crate::{
     kafka::broker::{self, Broker},
     support::{
         folder::in_folder,
+        load::Flow,
         stage::{Stage, sqlite, topic},
     },
 };
@@ -20,7 +21,7 @@ const FOUND_WITHIN: Duration = Duration::from_secs(60);
 fn a_broker_that_is_killed_mid_stream_and_comes_back_costs_nothing() {
     let Some(mut broker) = Broker::start() else { return };
     in_folder(|folder| {
-        let mut stage = Stage::set(folder, topic(&broker, "outage", 3), sqlite(folder), 21)?;
+        let mut stage = Stage::set(folder, topic(&broker, "outage", 3), sqlite(folder), Flow::Steady, 21)?;
         stage.start(stage.command(2))?;
         stage.moved()?;
         stage.commits(10, COMMITS_WITHIN)?;
@@ -39,7 +40,7 @@ fn a_broker_that_is_killed_mid_stream_and_comes_back_costs_nothing() {
 fn partitions_that_a_topic_gains_mid_stream_are_read_from_their_first_record() {
     let Some(broker) = broker::shared() else { return };
     in_folder(|folder| {
-        let mut stage = Stage::set(folder, topic(&broker, "growing", 2), sqlite(folder), 22)?;
+        let mut stage = Stage::set(folder, topic(&broker, "growing", 2), sqlite(folder), Flow::Steady, 22)?;
         stage.start(stage.command(2))?;
         stage.moved()?;
         stage.commits(10, COMMITS_WITHIN)?;

@@ -7,6 +7,7 @@ use crate::{
     postgres::Server,
     support::{
         folder::in_folder,
+        load::Flow,
         program,
         stage::{Stage, sqlite, topic},
     },
@@ -77,7 +78,7 @@ fn a_database_that_is_stopped_holds_the_epoch_and_it_goes_on_by_itself() {
     let server = RefCell::new(server);
     in_folder(|folder| {
         let state = server.borrow().url(&server.borrow().database());
-        let stage = Stage::set(folder, topic(&broker, "stopped-database", 3), state, 31)?;
+        let stage = Stage::set(folder, topic(&broker, "stopped-database", 3), state, Flow::Steady, 31)?;
         let command = stage.command(2);
         play(stage, command, |_| server.borrow_mut().stop(), |_| server.borrow_mut().restart())
     });
@@ -89,7 +90,7 @@ fn a_database_that_hangs_is_no_different() {
     let Some(server) = Server::start(&[]) else { return };
     in_folder(|folder| {
         let state = server.url(&server.database());
-        let stage = Stage::set(folder, topic(&broker, "hanging-database", 3), state, 32)?;
+        let stage = Stage::set(folder, topic(&broker, "hanging-database", 3), state, Flow::Steady, 32)?;
         let command = stage.command(2);
         play(stage, command, |_| server.pause(), |_| server.resume())
     });
@@ -105,7 +106,7 @@ fn a_server_that_becomes_read_only_is_no_different() {
     };
     in_folder(|folder| {
         let state = server.url(&server.database());
-        let stage = Stage::set(folder, topic(&broker, "read-only-database", 3), state, 35)?;
+        let stage = Stage::set(folder, topic(&broker, "read-only-database", 3), state, Flow::Steady, 35)?;
         let command = stage.command(2);
         play(stage, command, |_| read_only("on"), |_| read_only("off"))
     });
@@ -115,7 +116,7 @@ fn a_server_that_becomes_read_only_is_no_different() {
 fn a_file_that_another_keeps_locked_is_no_different() {
     let Some(broker) = broker::shared() else { return };
     in_folder(|folder| {
-        let stage = Stage::set(folder, topic(&broker, "locked-file", 3), sqlite(folder), 33)?;
+        let stage = Stage::set(folder, topic(&broker, "locked-file", 3), sqlite(folder), Flow::Steady, 33)?;
         let (command, file) = (stage.command(2), folder.join("state.db"));
         let lock = RefCell::new(None);
         play(stage, command, |_| drop(lock.replace(Some(locks::take(&file)))), |_| drop(lock.take()))
@@ -137,7 +138,7 @@ fn size(file: &Path) -> u64 {
 fn a_file_that_has_no_room_to_grow_is_no_different() {
     let Some(broker) = broker::shared() else { return };
     in_folder(|folder| {
-        let stage = Stage::set(folder, topic(&broker, "full-disk", 3), sqlite(folder), 34)?;
+        let stage = Stage::set(folder, topic(&broker, "full-disk", 3), sqlite(folder), Flow::Steady, 34)?;
         let log = folder.join("state.db-wal");
         // a full disk is an error, a limit is a signal, too
         let command = program::wrapped(r#"trap "" XFSZ; exec "$0" "$@""#, &stage.command(2));

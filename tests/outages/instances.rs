@@ -8,7 +8,7 @@ use crate::{
     support::{
         ending,
         folder::in_folder,
-        load::Load,
+        load::{Flow, Load},
         sender::Sender,
         stage::{sqlite, topic},
     },
@@ -56,7 +56,7 @@ struct Game<'a> {
 
 impl<'a> Game<'a> {
     fn begin(folder: &'a Path, setup: Setup, file: Option<PathBuf>) -> Result<Self> {
-        let sender = Sender::start(&setup.topic, Load::new(41))?;
+        let sender = Sender::start(&setup.topic, Load::new(41), Flow::Steady)?;
         let mut pair = Pair::new(folder, setup);
         pair.start(0)?;
         pair.serves(0, Instant::now(), PATIENCE)?;

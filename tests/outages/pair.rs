@@ -8,6 +8,7 @@ use crate::support::{
     checker::Checker,
     exposition::Exposition,
     http,
+    load::Flow,
     program::{Running, Uptime},
     sender::Topic,
     stage::run,
@@ -66,7 +67,7 @@ impl Pair {
         let instance = &mut self.instances[which];
         ensure!(instance.running.is_none(), "it runs");
         let Setup { topic, state, lease_ttl, ha } = &self.setup;
-        let mut command = run(topic, state, instance.address);
+        let mut command = run(topic, state, Flow::Steady, instance.address);
         command.args(["--lease-ttl", &format!("{}ms", lease_ttl.as_millis())]);
         command.args(["--instance-id", NAMES[which], "--workers", "2"]);
         if *ha {
@@ -86,9 +87,9 @@ impl Pair {
         let held = self.watcher.quiet();
         self.instances[which].uptime.down();
         let running = self.instances[which].running.as_ref().context("it does not run")?;
-        let sent = running.signal("STOP");
+        let stopped = running.hold();
         drop(held);
-        sent
+        stopped
     }
 
     /// SIGCONT, a moment later.

@@ -32,12 +32,12 @@ pub struct Finding {
 
 /// Ends the log and compares what is then shown; `shown` gives the newest scrape, or fails if any was wrong.
 pub fn end(sender: Sender, folder: &Path, mut shown: impl FnMut() -> Result<Arc<Exposition>>) -> Result<Finding> {
-    let topic = sender.topic().clone();
+    let (topic, flow) = (sender.topic().clone(), sender.flow());
     let sent = sender.finish()?;
     let log = folder.join("log.ndjson");
     let records = log::write(&topic, &log)?;
     ensure!(records >= sent, "{sent} records were sent to {}, which has {records}", topic.name);
-    let expected = reference(&log)?;
+    let expected = reference(&log, flow)?;
     let all = counted(&expected);
     let read = until("all is read", &mut shown, |shown| {
         shown.sum("gocdnext_flow_kafka_lag_records") == Some(0.0) && counted(shown) >= all

@@ -5,7 +5,7 @@
 //! - Disorder is [`DISORDER_MS`] at most. Stretches sent again hold only what was sent before.
 //! - A partition counts as caught up for 5 s after its end was listed, while others are read on; what is sent in this
 //!   time may be read after stream time has passed it. At [`EVENTS_A_SECOND`] (the fleet lives some 80 s in one) that
-//!   is below 7 minutes, and [`LATE_GRACE`] is half an hour. Whoever sends never makes up for lost time.
+//!   is below 7 minutes, and the grace of a steady log is half an hour. Whoever sends never makes up for lost time.
 //! - The times to live are short against the log's length, so that jobs are lost and what is over is forgotten; both are
 //!   functions of a punctual log's events and its last time. The memory ([`DEDUP_WINDOW`]) is longer than any run, and
 //!   longer than whatever is sent again lies back.
@@ -18,13 +18,31 @@ use std::collections::VecDeque;
 
 pub const EVENTS_A_SECOND: u32 = 1_000;
 const DISORDER_MS: i64 = 30_000;
-pub const LATE_GRACE: &str = "30m";
 pub const DEDUP_WINDOW: &str = "3h";
 pub const JOB_TTL: &str = "5m";
 pub const QUEUE_TTL: &str = "20m";
-/// Settings of the rules, the same for the program and for the reference.
-pub const RULES: [&str; 8] =
-    ["--late-grace", LATE_GRACE, "--dedup-window", DEDUP_WINDOW, "--job-ttl", JOB_TTL, "--queue-ttl", QUEUE_TTL];
+
+/// How the log comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// At [`EVENTS_A_SECOND`], also while it is read.
+    Steady,
+    /// In bursts, while nobody reads. Nothing can then be read too late, however little grace there is: a stream time that
+    /// does not wait for the slowest partition shows.
+    Backlogs,
+}
+
+impl Flow {
+    /// Settings of the rules, the same for the program and for the reference.
+    pub const fn rules(self) -> [&'static str; 8] {
+        let grace = match self {
+            Self::Steady => "30m",
+            Self::Backlogs => "1m",
+        };
+        ["--late-grace", grace, "--dedup-window", DEDUP_WINDOW, "--job-ttl", JOB_TTL, "--queue-ttl", QUEUE_TTL]
+    }
+}
+
 /// Records of the longest stretch that is sent again.
 const STRETCH: usize = 300;
 /// One record in so many is followed by such a stretch.

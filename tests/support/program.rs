@@ -5,7 +5,7 @@
 use super::leash::Leash;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -91,6 +91,8 @@ impl Uptime {
     }
 }
 
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
+
 /// `pausing at WINDOW` on standard error, and when it was read.
 type Pause = (Instant, String);
 
@@ -170,6 +172,17 @@ impl Running {
         Ok(())
     }
 
+    /// SIGSTOP; returns once all of its threads stand still.
+    pub fn hold(&self) -> Result<()> {
+        self.signal("STOP")?;
+        let until = Instant::now() + STOPS_WITHIN;
+        while !stands_still(self.id())? {
+            ensure!(Instant::now() < until, "the program does not stand still");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     /// Waits for it to end by itself.
     pub fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
         let until = Instant::now() + within;
@@ -208,6 +221,18 @@ impl Drop for Running {
         // it may have ended by itself
         let _ = self.end();
     }
+}
+
+/// Whether all threads of a process are stopped.
+fn stands_still(process: u32) -> Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        // the name before the state may hold anything
+        if !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn pause(line: &str, tell: &Sender<Pause>) {

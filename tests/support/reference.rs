@@ -4,7 +4,7 @@
 //! taken twice, with other epochs and workers, which must agree. Events and rejected records are compared too: each
 //! record counts once, however often the program was killed while it read it.
 
-use super::{exposition::Exposition, load::RULES, program::program};
+use super::{exposition::Exposition, load::Flow, program::program};
 use anyhow::{Context, Result, ensure};
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -19,9 +19,9 @@ const UNPUNCTUAL: [&str; 4] = [
 ];
 
 /// The exposition after a replay of the file.
-pub fn reference(log: &Path) -> Result<Exposition> {
-    let reference = replayed(log, "1", "100000")?;
-    let again = replayed(log, "3", "1000")?;
+pub fn reference(log: &Path, flow: Flow) -> Result<Exposition> {
+    let reference = replayed(log, flow, "1", "100000")?;
+    let again = replayed(log, flow, "3", "1000")?;
     let differences = differences(&again, &reference);
     ensure!(differences.is_empty(), "the log is not punctual; by other epochs:\n  {}", differences.join("\n  "));
     for family in UNPUNCTUAL {
@@ -31,10 +31,10 @@ pub fn reference(log: &Path) -> Result<Exposition> {
     Ok(reference)
 }
 
-fn replayed(log: &Path, workers: &str, epoch_records: &str) -> Result<Exposition> {
+fn replayed(log: &Path, flow: Flow, workers: &str, epoch_records: &str) -> Result<Exposition> {
     let metrics = log.with_extension(format!("{workers}-workers.prom"));
     let mut replay = program(&["replay", "--log-level", "error", "--workers", workers]);
-    replay.args(["--epoch-records", epoch_records]).args(RULES).arg(log);
+    replay.args(["--epoch-records", epoch_records]).args(flow.rules()).arg(log);
     replay.arg("--metrics-out").arg(&metrics).arg("--dead-letters").arg(log.with_extension("rejected"));
     let output = replay.output().context("starting the replay")?;
     ensure!(output.status.success(), "the replay fails: {}", String::from_utf8_lossy(&output.stderr));

@@ -1,6 +1,6 @@
 //! Sends a load into a topic, at a rate, for as long as the test goes on; and in bursts, while nobody reads.
 
-use super::load::{EVENTS_A_SECOND, Load};
+use super::load::{EVENTS_A_SECOND, Flow, Load};
 use anyhow::{Context, Result, anyhow};
 use gocdnext_flow::fleet::Record;
 use rdkafka::{
@@ -36,6 +36,7 @@ type Burst = (usize, mpsc::Sender<()>);
 /// A thread that sends. See the module.
 pub struct Sender {
     topic: Topic,
+    flow: Flow,
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
     bursts: mpsc::Sender<Burst>,
@@ -43,22 +44,27 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub fn start(topic: &Topic, load: Load) -> Result<Self> {
+    pub fn start(topic: &Topic, load: Load, flow: Flow) -> Result<Self> {
         let (stop, sent) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (bursts, asked) = mpsc::channel();
         let mut sending = Sending {
             bursts: asked,
+            flow,
             producer: producer(&topic.brokers)?,
             topic: topic.name.clone(),
             stop: Arc::clone(&stop),
             sent: Arc::clone(&sent),
         };
         let thread = Some(std::thread::spawn(move || sending.run(load)));
-        Ok(Self { topic: topic.clone(), stop, sent, bursts, thread })
+        Ok(Self { topic: topic.clone(), flow, stop, sent, bursts, thread })
     }
 
     pub const fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    pub const fn flow(&self) -> Flow {
+        self.flow
     }
 
     /// Records handed to the client so far.
@@ -104,6 +110,7 @@ fn producer(brokers: &str) -> Result<BaseProducer> {
 
 struct Sending {
     bursts: Receiver<Burst>,
+    flow: Flow,
     producer: BaseProducer,
     topic: String,
     stop: Arc<AtomicBool>,
@@ -123,7 +130,8 @@ impl Sending {
                 // whoever asked may have given up
                 let _ = there.send(());
             }
-            for record in load.by_ref().take(AT_ONCE as usize) {
+            let at_once = if self.flow == Flow::Steady { AT_ONCE as usize } else { 0 };
+            for record in load.by_ref().take(at_once) {
                 self.send(&record)?;
             }
             self.producer.poll(Duration::ZERO);

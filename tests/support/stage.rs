@@ -5,7 +5,7 @@
 use super::{
     ending::{self, Finding, dead_letters},
     http,
-    load::{Load, RULES},
+    load::{Flow, Load},
     program::{Running, Uptime, program},
     scraper::{Scraper, Seen},
     sender::{Sender, Topic},
@@ -40,11 +40,11 @@ pub fn sqlite(folder: &Path) -> String {
 }
 
 /// `run` over a topic and a state, with what all tests want.
-pub fn run(topic: &Topic, state: &str, address: SocketAddr) -> Command {
+pub fn run(topic: &Topic, state: &str, flow: Flow, address: SocketAddr) -> Command {
     let Topic { brokers, name } = topic;
     let mut command = program(&["run", "--clock", "log", "--epoch-interval", "100ms", "--state", state]);
     command.args(["--brokers", brokers, "--topic", name, "--dead-letter-topic", &dead_letters(topic).name]);
-    command.args(["--listen", &address.to_string()]).args(RULES);
+    command.args(["--listen", &address.to_string()]).args(flow.rules());
     command
 }
 
@@ -56,29 +56,31 @@ pub struct Stage {
     folder: PathBuf,
     topic: Topic,
     state: String,
+    flow: Flow,
     uptime: Arc<Uptime>,
     sender: Option<Sender>,
 }
 
 impl Stage {
     /// Sends into a topic that is there, with `NAME.dead-letters` beside it; nothing runs yet.
-    pub fn set(folder: &Path, topic: Topic, state: String, seed: u64) -> Result<Self> {
+    pub fn set(folder: &Path, topic: Topic, state: String, flow: Flow, seed: u64) -> Result<Self> {
         let (address, uptime) = (http::free_address(), Arc::<Uptime>::default());
         Ok(Self {
             scraper: Scraper::start(address, &uptime),
-            sender: Some(Sender::start(&topic, Load::new(seed))?),
+            sender: Some(Sender::start(&topic, Load::new(seed), flow)?),
             running: None,
             folder: folder.to_owned(),
             address,
             topic,
             state,
+            flow,
             uptime,
         })
     }
 
     /// The program with all its flags.
     pub fn command(&self, workers: u32) -> Command {
-        let mut command = run(&self.topic, &self.state, self.address);
+        let mut command = run(&self.topic, &self.state, self.flow, self.address);
         command.args(["--instance-id", "the-only-one", "--workers", &workers.to_string()]);
         command
     }

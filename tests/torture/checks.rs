@@ -3,7 +3,7 @@
 use crate::support::{
     checker::{Checker, Fault},
     exposition::Exposition,
-    load::Load,
+    load::{Flow, Load},
     reference::{differences, reference},
     scraper::Progress,
 };
@@ -158,7 +158,7 @@ fn the_load_has_what_tortures() {
 #[test]
 fn the_reference_is_a_function_of_the_log_and_a_missing_record_is_found() {
     let file = log(5, 60_000);
-    let whole = reference(file.path()).unwrap();
+    let whole = reference(file.path(), Flow::Steady).unwrap();
     assert!(whole.sum("gocdnext_jobs_lost_total") > Some(0.0), "jobs are lost");
     assert!(whole.sum("gocdnext_flow_rejected_total") > Some(0.0) && whole.sum("gocdnext_jobs_running") > Some(0.0));
     assert_eq!(differences(&whole, &whole), [""; 0]);
@@ -168,7 +168,7 @@ fn the_reference_is_a_function_of_the_log_and_a_missing_record_is_found() {
     let webhook = |line: &&[u8]| String::from_utf8_lossy(line).contains("io.gocdnext.webhook.received");
     let one = lines.iter().position(webhook).unwrap();
     std::fs::write(file.path(), [lines[..one].concat(), lines[one + 1..].concat()].concat()).unwrap();
-    let without = reference(file.path()).unwrap();
+    let without = reference(file.path(), Flow::Steady).unwrap();
     assert!(!differences(&without, &whole).is_empty());
     assert!(differences(&Exposition::default(), &whole).len() > 100);
 }

@@ -14,8 +14,7 @@ const PAUSES_WITHIN: Duration = Duration::from_secs(60);
 /// A pause that is older when it is heard of may be over before the kill.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// What waits to be read at the first start, and after a start that was killed: more of stream time than `late_grace`, so
-/// that a stream time that does not wait for the slowest partition shows.
+/// More than is read in the least commits of a life; an hour of stream time.
 const BACKLOG: usize = 40_000;
 
 /// So many lives may end before they have read what was there at the first start, and show nothing; the next reads it all,
@@ -46,7 +45,6 @@ impl Round {
     /// Plays all turns.
     pub fn play(store: &'static str, mut stage: Stage, turns: &[Turn]) -> Result<Self> {
         let mut round = Self { store, ..Self::default() };
-        stage.burst(BACKLOG)?;
         for turn in turns {
             let kill = round.kills() + 1;
             let line = round.turn(&mut stage, *turn).with_context(|| format!("{store}, kill {kill}: {turn:?}"))?;
@@ -61,11 +59,13 @@ impl Round {
     }
 
     fn turn(&mut self, stage: &mut Stage, turn: Turn) -> Result<String> {
+        if turn.backlog {
+            stage.burst(BACKLOG)?;
+        }
         if let Some(age) = turn.stillborn {
             stage.start(stage.command(turn.workers))?;
             sleep(age);
             stage.kill()?;
-            stage.burst(BACKLOG)?;
             self.stillborn += 1;
         }
         let before = stage.scraper.counts();
