@@ -34,7 +34,7 @@ pub struct Finding {
 pub fn end(sender: Sender, folder: &Path, mut shown: impl FnMut() -> Result<Arc<Exposition>>) -> Result<Finding> {
     let (topic, flow) = (sender.topic().clone(), sender.flow());
     let sent = sender.finish()?;
-    let log = folder.join("log.ndjson");
+    let log = folder.join("log.ndjson.gz");
     let records = log::write(&topic, &log)?;
     ensure!(records >= sent, "{sent} records were sent to {}, which has {records}", topic.name);
     let expected = reference(&log, flow)?;

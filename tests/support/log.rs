@@ -1,9 +1,10 @@
-//! The log as Kafka has it, for the reference: what all partitions hold, in one file, by the timestamps of the records.
+//! The log as Kafka has it, for the reference: what all partitions hold, in one packed file, by the timestamps of the records.
 //!
 //! It may hold a record twice that was sent once, after an outage of the broker; the program reads it twice, too.
 
 use super::sender::Topic;
 use anyhow::{Context, Result, bail};
+use flate2::{Compression, write::GzEncoder};
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -27,7 +28,7 @@ pub fn write(topic: &Topic, file: &Path) -> Result<u64> {
     let partitions = partitions(topic)?;
     let readers = (0..partitions).map(|partition| reader(topic, partition)).collect::<Result<Vec<_>>>()?;
     let mut heads = readers.iter().map(next).collect::<Result<Vec<_>>>()?;
-    let mut out = BufWriter::new(File::create(file)?);
+    let mut out = GzEncoder::new(BufWriter::new(File::create(file)?), Compression::fast());
     let mut records = 0;
     while let Some(oldest) = oldest(&heads) {
         let (_, value) = std::mem::replace(&mut heads[oldest], next(&readers[oldest])?).context("a record")?;
@@ -35,7 +36,7 @@ pub fn write(topic: &Topic, file: &Path) -> Result<u64> {
         out.write_all(b"\n")?;
         records += 1;
     }
-    out.flush()?;
+    out.finish()?.flush()?;
     Ok(records)
 }
 

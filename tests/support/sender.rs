@@ -101,6 +101,8 @@ impl Drop for Sender {
 fn producer(brokers: &str) -> Result<BaseProducer> {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", brokers).set("enable.idempotence", "true").set("linger.ms", "2");
+    // a long log must fit the disk
+    settings.set("compression.type", "lz4");
     settings.set("partitioner", "murmur2_random").set("topic.metadata.refresh.interval.ms", "200");
     settings.set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string());
     // an outage must not be made up for in a burst

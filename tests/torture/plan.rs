@@ -36,6 +36,11 @@ pub struct Turn {
     pub death: Death,
 }
 
+/// Whether the log grows by a backlog before this kill; less often in long schedules, which would fill the disk.
+const fn after_a_backlog(kill: usize) -> bool {
+    kill.is_multiple_of(if kill < 15 { 3 } else { 12 })
+}
+
 /// A schedule of so many kills: every second in a window, in rotation, and each life with another number of workers.
 pub fn plan(seed: u64, flow: Flow, kills: usize) -> Vec<Turn> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -49,7 +54,7 @@ pub fn plan(seed: u64, flow: Flow, kills: usize) -> Vec<Turn> {
             _ => Death::In(kill / 2 % windows, up_to(100)),
         };
         let stillborn = (kill % 6 == 5).then(|| up_to(5_000));
-        Turn { workers, backlog: flow == Flow::Backlogs && kill % 3 == 0, stillborn, death }
+        Turn { workers, backlog: flow == Flow::Backlogs && after_a_backlog(kill), stillborn, death }
     };
     (0..kills).map(turn).collect()
 }
