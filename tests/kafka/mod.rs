@@ -3,8 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod broker;
-#[path = "../support/leash.rs"]
-mod leash;
+pub mod leash;
 #[expect(unsafe_code, reason = "rdkafka sends only headers whose name is UTF-8")]
 pub mod raw;
 

@@ -7,7 +7,6 @@ pub mod ending;
 pub mod exposition;
 pub mod folder;
 pub mod http;
-pub mod leash;
 pub mod letters;
 pub mod load;
 pub mod log;

@@ -2,7 +2,7 @@
 //!
 //! What it says goes to files that a failed test keeps; the lines that tests wait for are handed on as they come.
 
-use super::leash::Leash;
+use crate::kafka::leash::Leash;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     fs::{self, File},
