@@ -158,6 +158,31 @@ async fn a_deadlock_is_tried_again() {
     commit(&probed, generation, 0, 1, &[blob(1, 0, vec![1])]).await.unwrap();
 }
 
+/// The claim does not wait for the commit, and the commit finds out in its last step.
+#[tokio::test]
+async fn a_takeover_in_the_middle_of_a_commit_fences_it() {
+    let Some(place) = Place::postgres() else { return };
+    let (store, _) = place.held().await;
+    for step in [Step::Begun, Step::ChunkWritten, Step::BlobsWritten] {
+        let before = store.manifest().await.unwrap();
+        let url = place.url.clone();
+        let probed = store.clone().with_probe(Arc::new(move |at| {
+            if at == step {
+                let url = url.clone();
+                let other = async move { claim(&Store::open_with(&url, impatient()).await.unwrap()).await };
+                let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                std::thread::spawn(move || runtime().block_on(other)).join().unwrap();
+            }
+            Ok(())
+        }));
+        let late = commit(&probed, before.generation, 0, 1, &[blob(1, 0, vec![1])]).await;
+        assert_eq!(late, Err(StoreError::Fenced), "{step:?}");
+        let after = store.manifest().await.unwrap();
+        assert_eq!((after.epoch, after.generation), (0, before.generation + 1), "{step:?}");
+        assert_eq!(all(&store, 0, u64::MAX).await, Ok(vec![]), "{step:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_connection_that_the_server_ends_is_made_anew() {
     let Some(place) = Place::postgres() else { return };
