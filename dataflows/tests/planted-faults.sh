@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plants one fault after another in the machines, the memory, the registry and the driver, and shows that the property
-# tests (tests/properties.rs) catch it. Needs a clean work tree; leaves it clean. Run it after changing the tests; with an argument only
+# Plants one fault after another in the machines, the memory, the registry, the driver and retention, and shows that the
+# property tests (tests/properties.rs, tests/retention) catch it. Needs a clean work tree; leaves it clean. Run it after changing the tests; with an argument only
 # the faults whose description contains it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ plant() { # what, file, text, its replacement (fixed strings, first occurrence)
     [[ $what == *$only* ]] || return 0
     grep -qF -- "$old" "$file" || { echo "NOT THERE  $what: $file no longer has: $old"; missed=1; return; }
     OLD=$old NEW=$new perl -0pi -e 's/\Q$ENV{OLD}\E/$ENV{NEW}/' "$file"
-    if ! cargo build -q --test properties 2>/dev/null; then
+    if ! cargo test -q --no-run $tests 2>/dev/null; then
         echo "NO BUILD   $what"; missed=1
     elif out=$(timeout 300 cargo test -q $tests -- --skip every_rule_fires 2>&1); then
         echo "MISSED     $what"; missed=1
@@ -77,6 +77,79 @@ plant "delivery: nothing is remembered" machines/deliveries.rs \
     "self.memory.insert(print(key), 0, new.latest.max(at.now.0), at.now)" "0"
 plant "sequencer: stream time goes back" sequencer.rs "self.now = self.now.max(StreamTime(time));" \
     "self.now = StreamTime(time);"
+tests='--test retention'
+plant "retention: asked for before all is read" retention/pending.rs "2 * SKEW_TOLERANCE_MS + settings.late_grace_ms" "0"
+plant "retention: what lies within the skew of a moment is not waited for" retention/pending.rs \
+    "2 * SKEW_TOLERANCE_MS + settings.late_grace_ms" "settings.late_grace_ms"
+plant "retention: an archive from before the end covers it" retention/pending.rs \
+    "*done && *time >= ended - SKEW_TOLERANCE_MS" "*done"
+plant "retention: a later end does not take over" retention/pending.rs \
+    "self.ends.get(1).map_or(NEVER, |next| next - SKEW_TOLERANCE_MS)" "NEVER"
+plant "retention: what covers one end is gone for the next" retention/pending.rs "*time >= moment" "*time > moment"
+plant "retention: asked for though its project does not archive" retention/pending.rs "self.held = !archives;" \
+    "self.held = false;"
+plant "retention: a burst when its project begins to archive" retention/pending.rs "(true, true) => now.0," \
+    "(true, true) => self.due(ended, settings),"
+plant "retention: a dispatch after the end is not waited for" retention/pending.rs "ended.max(self.dispatched)" "ended"
+plant "retention: pauses do not grow" retention/pending.rs "checked_shl(tries.saturating_sub(1))" "checked_shl(0)"
+plant "retention: a pause shorter than the grace" retention/pending.rs ".max(settings.late_grace_ms)
+}" "
+}"
+plant "retention: never given up" retention/pending.rs "self.tries as usize >= settings.retention.archive_tries" "false"
+plant "retention: a failure after the silence counts" retention/pending.rs "(self.asked..=silence).contains(time)" \
+    "*time >= self.asked"
+plant "retention: a loss is no end" machines/runs/notes.rs \
+    "if lost_at != NEVER && !self.attempts[slot].has(told) {" "if false {"
+plant "retention: a loss is told again and again" machines/runs/notes.rs "self.attempts[slot].done |= told;" ""
+plant "retention: a run's finish is no end" machines/runs/notes.rs "if now.is_past(self.close_deadline(slot)) {" "if false {"
+plant "retention: a run's finish is told again and again" machines/runs/notes.rs \
+    "self.attempts[slot].done |= done::TOLD_CLOSED;" ""
+plant "retention: a loss is not waited for when its attempt ends" machines/runs/close.rs \
+    "attempt.has(done::LOST) && self.notes.is_none()" "attempt.has(done::LOST)"
+plant "retention: a run is forgotten before its jobs are read" machines/runs/close.rs \
+    "empty && now.is_past(self.retires(run.finished))" "empty && now.is_past(run.finished)"
+plant "retention: a dispatch after retirement is not told" machines/runs/apply.rs "self.note_dispatch_after_all(event);" ""
+plant "retention: late events are not written down" machines/runs/apply.rs "self.note_late(event);" ""
+plant "retention: late events ask for archives" machines/runs/notes.rs "hearsay: true" "hearsay: false"
+plant "retention: what a bound keeps out is not told" machines/runs/apply.rs "self.note_unkept(event);" ""
+plant "retention: outcomes go to the runs" machines/jobs.rs "event.kind != Kind::LogArchived" "true"
+plant "retention: a row of the epoch replaces the one before it" retention/archives.rs \
+    "and_modify(|known| known.join(row))" "and_modify(|known| *known = *row)"
+plant "retention: the earliest end stands in the ledger" retention/row.rs \
+    "self.ended_at = self.ended_at.max(other.ended_at);" "self.ended_at = self.ended_at.or(other.ended_at);"
+plant "retention: a failure undoes an archive" retention/row.rs "self.archive = self.archive.max(other.archive);" \
+    "self.archive = other.archive;"
+plant "retention: changed policies are not seen" retention/archives.rs \
+    "if self.policies.as_ref() != Some(&policies) {" "if false {"
+plant "retention: those that are held stay for good" retention/archives.rs "|| at.now.is_past(kept_until) {" "{"
+plant "retention: who is told of is not stored" machines/attempt.rs "| TOLD_CLOSED | TOLD_LOSSES;" ";"
+plant "retention: what was asked for is not stored" retention/archives.rs "if changed {" "if false {"
+plant "retention: what is over is not stored" retention/archives.rs "changes.gone.push(entry.key);" ""
+plant "retention: the sweep leaves it out" retention/archives.rs \
+    "for chunk in self.cursor.advance(sweep, self.entries.chunks()) {" "for chunk in 0..0 {"
+plant "retention: what is restored is not looked at" retention/archives.rs "self.due.lower(slot, Millis::MIN);" ""
+plant "partitions: due at its deadline" retention/partitions.rs "clock > deadline" "clock >= deadline"
+plant "partitions: stream time alone says that it is old" retention/partitions.rs \
+    "moment.now.is_past(deadline) && clock > deadline" "moment.now.is_past(deadline)"
+plant "partitions: the log database's clock alone says that it is old" retention/partitions.rs \
+    "moment.now.is_past(deadline) && clock > deadline" "clock > deadline"
+plant "partitions: the shortest retention counts" retention/policy.rs "fold(default, u32::max)" "fold(default, u32::min)"
+plant "partitions: without a default nothing is kept" retention/policy.rs "self.default?.log_retention_days" \
+    "self.default.map_or(0, |policy| policy.log_retention_days)"
+plant "partitions: a wrong upper bound makes it old" retention/partitions.rs \
+    "partition.upper.max(month.plus(1).begin())" "partition.upper"
+plant "partitions: bounds are not compared with the name" retention/partitions.rs "if !as_named {" "if false {"
+plant "partitions: partly from before our time" retention/partitions.rs "partition.lower >= from" "partition.upper >= from"
+plant "partitions: dropped while events wait" retention/partitions.rs "!moment.caught_up" "false"
+plant "partitions: an end that nobody confirmed" retention/partitions.rs "all_read && end.wall.is_some()" "all_read"
+plant "partitions: the current month is not ensured" retention/partitions.rs "(0..=ahead)" "(1..=ahead)"
+plant "partitions: decided again after a restart" ledger.rs "Table::Given => self.given.load(entries)?," \
+    "Table::Given => {}"
+plant "partitions: the sweep leaves out what was decided" retention/partitions.rs "if sweep.begins() {" "if false {"
+plant "partitions: what is gone is remembered for good" retention/partitions.rs "self.forget(catalogue);" ""
+tests='--test graph'
+plant "retention: policies do not reach the machines" driver.rs "retention.as_deref()" "None"
+plant "retention: outcomes do not reach the machines" decode/contract.rs "self.retention.then_some(" "false.then_some("
 # here the graph would have to lose a race: the driver's own tests hold it
 tests='--lib driver'
 plant "driver: an epoch is closed before all of it has come" driver.rs "if may_come(&epoch) {" \

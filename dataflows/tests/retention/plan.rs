@@ -16,10 +16,10 @@ pub fn settings() -> Settings {
     let retention = Retention {
         on: true,
         archive_grace_ms: 10_000,
-        archive_backoff_ms: 8_000,
+        archive_backoff_ms: 4_000,
         archive_backoff_max_ms: 20_000,
         archive_silence_ms: 60_000,
-        archive_tries: 4,
+        archive_tries: 5,
         ..Retention::default()
     };
     Settings { retention, ..generate::settings(3_600_000) }
