@@ -142,10 +142,22 @@ fn what_comes_too_late_to_be_applied_is_written_down_and_asked_of_nobody() {
     let mut history = History::new(settings());
     history.close(100 * DAY);
     history.job(7, DAY);
-    let output = history.close(100 * DAY + HOUR);
+    let output = history.epoch(&[RunEvent { agent: 5, ..event(Kind::JobFinished, 7, DAY) }], 100 * DAY + HOUR);
     let [row] = output.ledger_rows[..] else { panic!("{output:?}") };
     assert_eq!((row.job, row.dispatched, row.ended_at), (7, true, Some(DAY)));
     assert_eq!((output.decisions.len(), output.waiting), (0, 0), "a replay of last year asks for nothing");
+}
+
+#[test]
+fn an_archive_on_the_edge_of_two_ends_is_of_both() {
+    let mut history = History::new(settings());
+    let (lost, ended) = (HOUR + DAY, HOUR + DAY + 3 * MINUTE);
+    let archived = event(Kind::LogArchived, 7, ended - 2_000);
+    let output = history.epoch(&[event(Kind::JobStarted, 7, HOUR), archived], lost + 2 * MINUTE);
+    assert_eq!((output.ledger_rows[0].ended_at, output.waiting), (Some(lost), 1));
+    let output = history.epoch(&[event(Kind::JobFinished, 7, ended)], ended + HOUR);
+    assert_eq!((output.decisions.len(), output.waiting), (0, 0), "{output:?}");
+    assert_eq!(output.ledger_rows[0].ended_at, Some(ended));
 }
 
 #[test]

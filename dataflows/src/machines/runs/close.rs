@@ -182,7 +182,8 @@ impl RunsMachine {
         let end = self.ends.get(&slot);
         // for retention each loss is an end of its own
         let decided = attempt.has(done::LOST) && self.notes.is_none();
-        let undecided = if decided { NEVER } else { losses.next_due };
+        let awaited = self.awaited_for_notes(slot, now);
+        let undecided = if decided { NEVER } else { losses.next_due.min(awaited) };
         if attempt.has(done::SETTLED) && undecided == NEVER {
             return self.retire(slot, now);
         }
@@ -202,7 +203,7 @@ impl RunsMachine {
         let grace = SKEW_TOLERANCE_MS + self.settings.late_grace_ms;
         let settle = end.filter(|_| !attempt.has(done::SETTLED)).map_or(NEVER, |end| end.time.saturating_add(grace));
         let closed = self.close_deadline(slot);
-        self.attempts_due.lower(slot, losses.next_due.min(wait).min(settle).min(forget).min(closed));
+        self.attempts_due.lower(slot, losses.next_due.min(wait).min(settle).min(forget).min(closed).min(awaited));
     }
 
     pub(super) fn retire(&mut self, slot: Slot, now: StreamTime) {

@@ -90,6 +90,14 @@ impl RunsMachine {
         if own { NEVER } else { self.retires(finish) }
     }
 
+    /// Up to this an attempt that has ended is kept: facts from before its end may be unread, and each may allow a loss.
+    /// [`NEVER`]: it need not be.
+    pub(super) fn awaited_for_notes(&self, slot: Slot, now: StreamTime) -> Millis {
+        let end = self.ends.get(&slot).filter(|_| self.notes.is_some());
+        let all_read = end.map_or(NEVER, |end| self.retires(end.time));
+        if now.is_past(all_read) { NEVER } else { all_read }
+    }
+
     /// With retention on a run is kept until its finish has closed its attempts, unread ones too.
     pub(super) fn retires(&self, deadline: Millis) -> Millis {
         if self.notes.is_none() {
