@@ -33,6 +33,13 @@ pub enum Flow {
 }
 
 impl Flow {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Steady => "steady",
+            Self::Backlogs => "backlogs",
+        }
+    }
+
     /// Settings of the rules, the same for the program and for the reference.
     pub const fn rules(self) -> [&'static str; 8] {
         let grace = match self {

@@ -117,7 +117,7 @@ fn round(broker: &Broker, folder: &Path, ground: Ground<'_>, kills: usize) -> Re
     fs::create_dir(&folder)?;
     let topic = topic(broker, &format!("torture-{name}"), PARTITIONS);
     let stage = Stage::set(&folder, topic, store.state(&folder), flow, seed)?;
-    Round::play(store.name(), stage, &plan::plan(seed, flow, kills))
+    Round::play(store.name(), flow.name(), stage, &plan::plan(seed, flow, kills))
 }
 
 /// All rounds, at the same time.

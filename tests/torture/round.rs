@@ -26,6 +26,7 @@ const SHOWS_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub struct Round {
     pub store: &'static str,
+    pub log: &'static str,
     pub at_random: usize,
     pub in_window: [usize; WINDOWS.len()],
     pub stillborn: usize,
@@ -43,17 +44,18 @@ impl Round {
     }
 
     /// Plays all turns.
-    pub fn play(store: &'static str, mut stage: Stage, turns: &[Turn]) -> Result<Self> {
-        let mut round = Self { store, ..Self::default() };
+    pub fn play(store: &'static str, log: &'static str, mut stage: Stage, turns: &[Turn]) -> Result<Self> {
+        let mut round = Self { store, log, ..Self::default() };
         for turn in turns {
             let kill = round.kills() + 1;
-            let line = round.turn(&mut stage, *turn).with_context(|| format!("{store}, kill {kill}: {turn:?}"))?;
-            eprintln!("kill {kill:>3}/{} {store:<8} {line}", turns.len());
+            let line =
+                round.turn(&mut stage, *turn).with_context(|| format!("{store}, {log}, kill {kill}: {turn:?}"))?;
+            eprintln!("kill {kill:>3}/{} {store:<8} {log:<8} {line}", turns.len());
         }
         stage.start(stage.command(1))?;
         round.slowest = round.slowest.max(stage.moved()?);
         round.counts = stage.scraper.counts();
-        round.finding = Some(stage.finish().with_context(|| format!("{store}, at the end"))?);
+        round.finding = Some(stage.finish().with_context(|| format!("{store}, {log}, at the end"))?);
         round.as_planned(turns)?;
         Ok(round)
     }

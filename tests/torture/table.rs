@@ -12,6 +12,7 @@ pub fn table(rounds: &[Round]) -> String {
         let _ = writeln!(text, "{name:<34}{values}");
     };
     row("", &|round| round.store.to_owned());
+    row("log", &|round| round.log.to_owned());
     row("kills", &|round| round.kills().to_string());
     row("  at random", &|round| round.at_random.to_string());
     for (window, name) in WINDOWS.iter().enumerate() {
