@@ -29,7 +29,7 @@ pub use self::{
     lease::Lease,
     open::Options,
     probe::{Fault, Step},
-    retention::{Additions, Outgoing},
+    retention::{Additions, Kept, Outgoing, Rows},
     sizes::Sizes,
     snapshot::Snapshot,
     transfer::Transfer,

@@ -12,11 +12,13 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// See the module. Dropped, it is over.
 pub struct Snapshot {
-    connection: Connection,
+    pub(super) connection: Connection,
     pub manifest: Manifest,
     pub lease: Lease,
     pub sizes: Sizes,
     cursor: Cursor,
+    /// Within the rows beside the blobs.
+    pub(super) place: super::retention::Place,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -35,7 +37,7 @@ impl Store {
         let lease = super::lease::read(&mut connection).await?;
         let sizes = super::sizes::read(&mut connection, self.url()).await?;
         let cursor = Cursor::new(&manifest, newest, manifest.horizon, manifest.epoch)?;
-        Ok(Snapshot { connection, manifest, lease, sizes, cursor })
+        Ok(Snapshot { connection, manifest, lease, sizes, cursor, place: <_>::default() })
     }
 
     /// What SQLite itself finds wrong with its file, page by page; a server looks after its own.

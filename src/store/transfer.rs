@@ -3,7 +3,7 @@
 use super::{
     Blob, Manifest, Store, StoreError,
     commit::{beat, move_manifest, newest_blobs},
-    connection::Lent,
+    connection::{Connection, Lent},
     probe::Step,
     signed,
 };
@@ -37,6 +37,10 @@ impl Store {
 }
 
 impl Transfer<'_> {
+    pub(super) const fn connection(&mut self) -> &mut Connection {
+        &mut self.lent.connection
+    }
+
     /// All blobs of one epoch, behind those before it and behind the manifest's.
     pub async fn put(&mut self, blobs: &[Blob]) -> Result<(), StoreError> {
         let Some(first) = blobs.first() else { return Ok(()) };

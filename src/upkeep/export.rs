@@ -65,6 +65,9 @@ async fn write<W: Write>(snapshot: &mut Snapshot, out: W) -> Result<(Exported, W
         exported.bytes += blob.bytes.len() as u64;
         bar.inc(blob.bytes.len() as u64);
     }
+    while let Some(rows) = snapshot.next_rows().await? {
+        writer.rows(&rows).map_err(cannot)?;
+    }
     bar.finish_and_clear();
     Ok((exported, writer.finish().map_err(cannot)?))
 }

@@ -1,10 +1,10 @@
 //! The file of `state export`: a zstd frame, readable by any zstd, of a line with the format's number, a line of JSON with
-//! the manifest, the blobs, and at the end their number and a checksum of everything.
+//! the manifest, the blobs, the rows beside them, and at the end the blobs' number and a checksum of everything.
 //!
 //! What must stay true: whoever comes to the end has read what was written, all of it; a newer format is refused, an older
 //! one read.
 
-use crate::store::{Blob, Manifest};
+use crate::store::{Blob, Kept, Manifest, Rows};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -12,6 +12,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 const FORMAT: u32 = 1;
 const MAGIC: &[u8; 20] = b"gocdnext-flow state ";
 const BLOB: u8 = 1;
+const ROWS: u8 = 2;
 const END: u8 = 0;
 /// Every zstd frame begins so.
 const FRAME: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -64,6 +65,14 @@ impl Header {
     }
 }
 
+/// What stands in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Blob(Blob),
+    /// Behind all blobs.
+    Rows(Rows),
+}
+
 /// Writes one.
 pub struct Writer<W: Write> {
     out: zstd::Encoder<'static, W>,
@@ -89,6 +98,12 @@ impl<W: Write> Writer<W> {
         self.put(&blob.lane.to_le_bytes())?;
         self.put(&(blob.bytes.len() as u64).to_le_bytes())?;
         self.put(&blob.bytes)
+    }
+
+    pub fn rows(&mut self, rows: &Rows) -> io::Result<()> {
+        self.put(&[ROWS, rows.table as u8])?;
+        self.put(&(rows.json.len() as u64).to_le_bytes())?;
+        self.put(rows.json.as_bytes())
     }
 
     /// Writes the end, and gives what was written to.
@@ -140,23 +155,35 @@ impl<R: Read> FileReader<R> {
         Ok((reader, header.map_err(|error| FileError::damaged(format!("its header: {error}")))?))
     }
 
-    /// The next blob; `None`: the end, and all that was read is as it was written.
-    pub fn next(&mut self) -> Result<Option<Blob>, FileError> {
+    /// The next part; `None`: the end, and all that was read is as it was written.
+    pub fn next(&mut self) -> Result<Option<Part>, FileError> {
         if self.ended {
             return Ok(None);
         }
         let [tag] = self.array()?;
-        if tag == END {
-            return self.end().map(|()| None);
+        match tag {
+            END => self.end().map(|()| None),
+            BLOB => self.blob().map(|blob| Some(Part::Blob(blob))),
+            ROWS => self.rows().map(|rows| Some(Part::Rows(rows))),
+            other => Err(FileError::damaged(format!("a part of kind {other}"))),
         }
-        if tag != BLOB {
-            return Err(FileError::damaged(format!("a part of kind {tag}")));
-        }
+    }
+
+    fn rows(&mut self) -> Result<Rows, FileError> {
+        let [number] = self.array()?;
+        let table = Kept::from_number(number);
+        let table = table.ok_or_else(|| FileError::damaged(format!("rows of a table {number}")))?;
+        let len = u64::from_le_bytes(self.array()?);
+        let json = String::from_utf8(self.bytes(len)?).map_err(|_| FileError::damaged("rows that are no text"))?;
+        Ok(Rows { table, json })
+    }
+
+    fn blob(&mut self) -> Result<Blob, FileError> {
         let (epoch, lane) = (u64::from_le_bytes(self.array()?), u32::from_le_bytes(self.array()?));
         let len = u64::from_le_bytes(self.array()?);
         let bytes = self.bytes(len)?;
         self.blobs += 1;
-        Ok(Some(Blob { epoch, lane, bytes }))
+        Ok(Blob { epoch, lane, bytes })
     }
 
     fn end(&mut self) -> Result<(), FileError> {
@@ -220,31 +247,35 @@ mod tests {
         Header::of(&manifest, "2026-01-01T00:00:00Z".to_owned())
     }
 
-    fn blobs() -> Vec<Blob> {
-        let blob = |epoch, lane, bytes: &[u8]| Blob { epoch, lane, bytes: bytes.to_vec() };
-        vec![blob(4, 0, b"one"), blob(4, 65_535, b""), blob(7, 0, &[7; 100_000])]
+    fn parts() -> Vec<Part> {
+        let blob = |epoch, lane, bytes: &[u8]| Part::Blob(Blob { epoch, lane, bytes: bytes.to_vec() });
+        let rows = Part::Rows(Rows { table: Kept::Log, json: "[[1,2],[3,4]]".to_owned() });
+        vec![blob(4, 0, b"one"), blob(4, 65_535, b""), blob(7, 0, &[7; 100_000]), rows]
     }
 
     fn written() -> Vec<u8> {
         let mut writer = Writer::new(Vec::new(), &header()).unwrap();
-        for blob in blobs() {
-            writer.blob(&blob).unwrap();
+        for part in parts() {
+            match part {
+                Part::Blob(blob) => writer.blob(&blob).unwrap(),
+                Part::Rows(rows) => writer.rows(&rows).unwrap(),
+            }
         }
         writer.finish().unwrap()
     }
 
-    fn read(file: &[u8]) -> Result<(Header, Vec<Blob>), FileError> {
+    fn read(file: &[u8]) -> Result<(Header, Vec<Part>), FileError> {
         let (mut reader, header) = FileReader::open(file)?;
-        let mut blobs = vec![];
-        while let Some(blob) = reader.next()? {
-            blobs.push(blob);
+        let mut parts = vec![];
+        while let Some(part) = reader.next()? {
+            parts.push(part);
         }
-        Ok((header, blobs))
+        Ok((header, parts))
     }
 
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(read(&written()).unwrap(), (header(), blobs()));
+        assert_eq!(read(&written()).unwrap(), (header(), parts()));
         let text = zstd::decode_all(&written()[..]).unwrap();
         assert!(text.starts_with(b"gocdnext-flow state 1\n{\"program\":"), "anybody may look at its head");
     }
@@ -259,7 +290,7 @@ mod tests {
             let mut changed = whole.clone();
             changed[at] ^= 0x10;
             // of zstd's own heads a bit may say nothing: then what is read is as it was written all the same
-            assert!(read(&changed).map_or(true, |read| read == (header(), blobs())), "changed at {at}");
+            assert!(read(&changed).map_or(true, |read| read == (header(), parts())), "changed at {at}");
         }
         let twice = [written(), written()].concat();
         assert!(matches!(read(&twice), Err(FileError::Damaged(_))));

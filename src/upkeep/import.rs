@@ -4,20 +4,17 @@
 //! so that nothing that knew the target takes the new ones for old, and what was there lies below the horizon: garbage.
 
 use super::{
+    copying,
     file::{FileError, FileReader, Header},
     holding::Holding,
-    load, manifest, open_to_look, progress, show,
+    manifest, open_to_look, progress, show,
 };
 use crate::{
     config::Config,
-    store::{Blob, Manifest, StateUrl, StoreError, Transfer},
+    store::{Manifest, StateUrl, StoreError},
     wiring::{Details, RunError},
 };
 use anyhow::{Context, anyhow};
-use dataflows::{
-    audit::Audit,
-    time::{Epoch, StreamTime},
-};
 use indicatif::ProgressBar;
 use std::{
     fs::File,
@@ -35,6 +32,8 @@ pub struct Plan {
     details: Details,
     /// What is there; `None`: nothing was ever committed.
     before: Option<Manifest>,
+    /// Whether anything lies beside the blobs.
+    keeps_rows: bool,
     replace: bool,
     bar: ProgressBar,
 }
@@ -45,9 +44,9 @@ pub async fn plan(config: Config, path: &Path, replace: bool) -> Result<Plan, Ru
     let (file, header) = FileReader::open(stream).map_err(|error| refused(path, error))?;
     let stored = Manifest { epoch: header.epoch, details: header.details.clone(), ..Manifest::default() };
     let details = manifest::details(&stored).map_err(|reason| refused(path, FileError::Damaged(reason)))?;
-    let before = committed(&config.state).await?;
-    let plan = Plan { config, file, header, details, before, replace, bar };
-    plan.may_go_there(plan.before.as_ref())?;
+    let (before, keeps_rows) = there(&config.state).await?;
+    let plan = Plan { config, file, header, details, before, keeps_rows, replace, bar };
+    plan.may_go_there(plan.before.as_ref(), keeps_rows)?;
     Ok(plan)
 }
 
@@ -70,44 +69,52 @@ fn refused(path: &Path, error: FileError) -> RunError {
     if foreign { RunError::Settings(error) } else { RunError::Refused(error) }
 }
 
-/// The manifest of what is there.
-async fn committed(url: &StateUrl) -> Result<Option<Manifest>, RunError> {
+/// What is there: the manifest of what is committed, and whether anything lies beside it.
+async fn there(url: &StateUrl) -> Result<(Option<Manifest>, bool), RunError> {
     match open_to_look(url).await {
-        Ok(store) => Ok(Some(store.manifest().await?).filter(|manifest| manifest.epoch > 0)),
-        Err(RunError::Settings(error)) if matches!(error.downcast_ref(), Some(StoreError::Absent { .. })) => Ok(None),
+        Ok(store) => {
+            let manifest = store.manifest().await?;
+            Ok((Some(manifest).filter(|manifest| manifest.epoch > 0), !store.keeps_nothing().await?))
+        }
+        Err(RunError::Settings(error)) if matches!(error.downcast_ref(), Some(StoreError::Absent { .. })) => {
+            Ok((None, false))
+        }
         Err(error) => Err(error),
     }
 }
 
 impl Plan {
-    fn may_go_there(&self, before: Option<&Manifest>) -> Result<(), RunError> {
-        match before {
-            Some(before) if !self.replace => Err(RunError::Refused(anyhow!(
-                "{} is not empty: it holds epoch {}. Import into another `state`, or in place of this one with --replace",
-                self.config.state,
-                before.epoch
-            ))),
-            _ => Ok(()),
+    fn may_go_there(&self, before: Option<&Manifest>, keeps_rows: bool) -> Result<(), RunError> {
+        if self.replace || (before.is_none() && !keeps_rows) {
+            return Ok(());
         }
+        let holds =
+            before.map_or_else(|| "what retention knows".to_owned(), |before| format!("epoch {}", before.epoch));
+        Err(RunError::Refused(anyhow!(
+            "{} is not empty: it holds {holds}. Import into another `state`, or in place of this one with --replace",
+            self.config.state,
+        )))
     }
 
     /// What it means, for people who must agree; `None`: nothing is lost by it.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let before = self.before.as_ref()?;
-        let time = |ms: Option<i64>| ms.map_or_else(|| "no time yet".to_owned(), show::time);
+        let (before, header) = (self.before.as_ref(), &self.header);
+        if before.is_none() && !self.keeps_rows {
+            return None;
+        }
+        let (epoch, time) = before.map_or((0, None), |before| (before.epoch, before.stream_time_ms));
         Some(format!(
-            "This forgets what {} holds: epoch {}, counted up to {}.\n\
+            "This forgets what {} holds: epoch {epoch}, counted up to {}, and what retention knows.\n\
              In its place comes epoch {}, counted up to {}, exported at {} by version {}.\n\
              - Series go back to where they were then; Prometheus sees counters that were reset.\n\
              - The next start reads on from there: Kafka must still have the offsets, and what is read again is counted again.\n",
             self.config.state,
-            before.epoch,
-            time(before.stream_time_ms),
-            self.header.epoch,
-            time(self.header.stream_time_ms),
-            self.header.exported_at,
-            self.header.program,
+            counted(time),
+            header.epoch,
+            counted(header.stream_time_ms),
+            header.exported_at,
+            header.program,
         ))
     }
 
@@ -150,10 +157,16 @@ impl Held {
 
 async fn import(holding: &Holding, plan: &mut Plan) -> Result<String, RunError> {
     let previous = &holding.manifest;
-    plan.may_go_there(Some(previous).filter(|previous| previous.epoch > 0))?;
+    let keeps_rows = !holding.store.keeps_nothing().await?;
+    plan.may_go_there(Some(previous).filter(|previous| previous.epoch > 0), keeps_rows)?;
     let next = holding.next();
     let mut transfer = holding.store.transfer(previous.epoch, next.generation).await?;
-    let copied = copy(plan, &mut transfer, previous.epoch).await?;
+    transfer.clear_rows().await?;
+    if plan.bar.length().is_some() {
+        progress::show(&plan.bar);
+    }
+    let copied = copying::copy(&mut plan.file, &plan.header, &plan.details, &mut transfer, previous.epoch).await?;
+    plan.bar.finish_and_clear();
     let stream_time_ms = plan.header.stream_time_ms;
     if plan.details.ledger_from > 0 {
         plan.details.ledger_from = copied.ledger_from.min(copied.newest);
@@ -169,91 +182,6 @@ async fn import(holding: &Holding, plan: &mut Plan) -> Result<String, RunError> 
     Ok(format!("epoch {}: {} blobs, counted up to {}\n", manifest.epoch, copied.blobs, counted(stream_time_ms)))
 }
 
-struct Copied {
-    blobs: u64,
-    /// The newest epoch that they came to lie in.
-    newest: u64,
-    /// See [`Details::ledger_from`].
-    ledger_from: u64,
-}
-
-/// Puts all blobs in, behind epoch `after`, once it is sure that they are whole and load.
-async fn copy(plan: &mut Plan, transfer: &mut Transfer<'_>, after: u64) -> Result<Copied, RunError> {
-    let Header { epoch, horizon, stream_time_ms, .. } = plan.header;
-    if plan.bar.length().is_some() {
-        progress::show(&plan.bar);
-    }
-    let mut audit = Audit::new(&load::settings_of(&plan.details));
-    let mut epochs = Epochs { last: None, place: after };
-    let (mut open, mut blobs, mut ledger_from) = (Vec::<Blob>::new(), 0, u64::MAX);
-    loop {
-        let blob = plan.file.next().map_err(|error| RunError::Refused(error.into()))?;
-        if blob.as_ref().is_none_or(|blob| epochs.last != Some(blob.epoch)) {
-            transfer.put(&open).await?;
-            open.clear();
-        }
-        let Some(mut blob) = blob else { break };
-        if !(horizon..=epoch).contains(&blob.epoch) {
-            return Err(damaged(format!("a blob of epoch {} in a state from {horizon} to {epoch}", blob.epoch)));
-        }
-        audited(&mut audit, &plan.details, &blob).map_err(damaged)?;
-        let place = epochs.place(blob.epoch);
-        if blob.epoch >= plan.details.ledger_from {
-            ledger_from = ledger_from.min(place);
-        }
-        blob.epoch = place;
-        blobs += 1;
-        open.push(blob);
-    }
-    plan.bar.finish_and_clear();
-    let contents = audit.finish(Epoch(epoch), stream_time_ms.map_or(StreamTime::UNKNOWN, StreamTime));
-    let contradictions = contents.map_err(|error| damaged(error.to_string()))?.contradictions();
-    if contradictions.is_empty() {
-        Ok(Copied { blobs, newest: epochs.place, ledger_from })
-    } else {
-        Err(damaged(contradictions.join("; ")))
-    }
-}
-
-fn damaged(told: String) -> RunError {
-    RunError::Refused(FileError::damaged(told).into())
-}
-
-/// Where the file's epochs come to lie: as they are, unless that is not above the one before.
-struct Epochs {
-    last: Option<u64>,
-    place: u64,
-}
-
-impl Epochs {
-    fn place(&mut self, epoch: u64) -> u64 {
-        if self.last.replace(epoch) != Some(epoch) {
-            self.place = epoch.max(self.place.saturating_add(1));
-        }
-        self.place
-    }
-}
-
-fn audited(audit: &mut Audit, details: &Details, blob: &Blob) -> Result<(), String> {
-    load::take_in(audit, details, blob).map_err(|error| format!("epoch {}, lane {}: {error}", blob.epoch, blob.lane))
-}
-
 fn counted(stream_time_ms: Option<i64>) -> String {
     stream_time_ms.map_or_else(|| "no time yet".to_owned(), show::time)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn epochs_stay_as_they_are_where_they_can_and_always_increase() {
-        let placed = |target, epochs: &[u64]| {
-            let mut places = Epochs { last: None, place: target };
-            epochs.iter().map(|epoch| places.place(*epoch)).collect::<Vec<_>>()
-        };
-        assert_eq!(placed(0, &[3, 3, 7]), [3, 3, 7]);
-        assert_eq!(placed(5, &[3, 3, 4, 9]), [6, 6, 7, 9]);
-        assert_eq!(placed(9, &[3, 4, 9]), [10, 11, 12]);
-    }
 }

@@ -4,6 +4,7 @@
 //! and write nothing. What must stay true: nobody but the holder of the lease writes (I7), and a verb that is killed leaves
 //! the state as it was or as it was to become (I4).
 
+mod copying;
 pub mod export;
 mod file;
 mod holding;

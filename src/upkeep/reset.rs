@@ -63,7 +63,8 @@ impl Plan {
              - Every series starts over from zero; Prometheus sees counters that were reset, rate() and increase() bear it.\n\
              - What is known of jobs, runs and agents is forgotten: gauges hold only what the events read from now on tell.\n\
              - Events before that point are not counted{}.\n\
-             - Whatever is read again is counted again, and its dead letters are sent again.\n",
+             - Whatever is read again is counted again, and its dead letters are sent again.\n\
+             - What retention knows stays.\n",
             self.place(),
             self.survey.records(),
             if self.point == Point::Earliest { " (Kafka has none)" } else { "" },

@@ -110,6 +110,22 @@ fn a_backup_takes_the_place_of_what_is_damaged() {
 }
 
 #[test]
+fn what_retention_knows_goes_along_and_stays_over_a_refusal() {
+    let (scratch, copy) = (Scratch::new(), Scratch::empty());
+    let file = scratch.beside("backup.zst");
+    scratch.spoil(
+        "INSERT INTO gocdnext_flow_policy (project, log_retention_days, archive, changed_at_ms) VALUES (x'', 30, 1, 0)",
+    );
+    export(&scratch.url(), &file);
+    import(&file, &[], &copy.url()).success();
+    copy.spoil("UPDATE gocdnext_flow_policy SET log_retention_days = 31 WHERE log_retention_days = 30");
+    import(&file, &[], &copy.url()).failure(4);
+    copy.spoil("UPDATE gocdnext_flow_policy SET log_retention_days = 32 WHERE log_retention_days = 31");
+    import(&file, &["--replace", "--yes"], &copy.url()).success();
+    copy.spoil("DELETE FROM gocdnext_flow_policy WHERE log_retention_days = 30");
+}
+
+#[test]
 fn a_file_that_is_not_whole_changes_nothing() {
     let scratch = Scratch::new();
     let (file, empty) = (scratch.beside("backup.zst"), Scratch::empty());

@@ -1,13 +1,15 @@
 //! Other state in place of what is there: whole, or not at all.
 
 use crate::support::{Place, all, blob, bytes, claim, commit, definite, manifest, on_both};
-use gocdnext_flow::store::{Additions, Commit, Manifest, StoreError};
+use dataflows::retention::{Archive, LedgerRow, Policy};
+use gocdnext_flow::store::{Additions, Commit, Kept, Manifest, Outgoing, Rows, Store, StoreError};
 
 on_both!(
     a_transfer_takes_the_place_of_what_was_there,
     a_transfer_that_is_not_finished_has_changed_nothing,
     a_transfer_of_one_who_was_superseded_is_refused,
     epochs_must_follow_each_other,
+    rows_beside_the_blobs_travel_to_either_database,
 );
 
 const LARGE: usize = 9 << 20; // three chunks
@@ -80,4 +82,63 @@ async fn epochs_must_follow_each_other(place: Place) {
         definite(transfer.finish(&manifest).await);
     }
     assert_eq!(store.manifest().await.unwrap().epoch, 5);
+}
+
+/// All rows of a place, page by page.
+async fn rows(store: &Store) -> Vec<Rows> {
+    let mut snapshot = store.snapshot().await.unwrap();
+    let mut pages = vec![];
+    while let Some(page) = snapshot.next_rows().await.unwrap() {
+        pages.push(page);
+    }
+    pages
+}
+
+/// More than one page of the log ledger, and some of all else.
+async fn fill(store: &Store, generation: u64) {
+    let row = |job: u32| LedgerRow {
+        job: u128::from(job) << 64 | 7,
+        run: u128::from(job) << 3,
+        attempt: job % 3,
+        dispatched: job.is_multiple_of(2),
+        ended_at: job.is_multiple_of(5).then_some(i64::from(job)),
+        archive: Archive::Skipped,
+        ..LedgerRow::default()
+    };
+    let ledger: Vec<LedgerRow> = (1..6_000).map(row).collect();
+    let message =
+        |number: u32| Outgoing { id: format!("id-{number}"), body: format!("{{\"n\":\"\u{e9}{number}\"}}") };
+    let outbox: Vec<Outgoing> = (1..5).map(message).collect();
+    let additions = Additions { ledger: &ledger, outbox: &outbox };
+    let commit = Commit { previous: 0, manifest: &after(generation, 5, 0), blobs: &[], additions };
+    store.commit(&commit).await.unwrap();
+    let policy = Policy { log_retention_days: 30, archive: true };
+    store.set_policy(None, policy).await.unwrap();
+    store.set_policy(Some(9), Policy { archive: false, ..policy }).await.unwrap();
+    store.adopt("log_lines_y2026m01", "it was so", &[77, 78]).await.unwrap();
+}
+
+async fn rows_beside_the_blobs_travel_to_either_database(place: Place) {
+    let (store, generation) = place.held().await;
+    assert!(store.keeps_nothing().await.unwrap());
+    fill(&store, generation).await;
+    let all = rows(&store).await;
+    assert_eq!(
+        all.iter().map(|page| page.table).collect::<Vec<_>>(),
+        [Kept::Policies, Kept::Log, Kept::Log, Kept::Outbox, Kept::Adoptions]
+    );
+    for target in [Some(Place::sqlite()), Place::postgres()].into_iter().flatten() {
+        let (other, generation) = target.held().await;
+        other.set_policy(Some(5), Policy { log_retention_days: 1, archive: false }).await.unwrap();
+        assert!(!other.keeps_nothing().await.unwrap());
+        let mut transfer = other.transfer(0, generation).await.unwrap();
+        transfer.clear_rows().await.unwrap();
+        for page in &all {
+            transfer.put_rows(page).await.unwrap();
+        }
+        transfer.finish(&after(generation, 3, 1)).await.unwrap();
+        assert!(rows(&other).await == all, "the same, and none of those before");
+        assert_eq!(other.policies().await.unwrap(), store.policies().await.unwrap());
+        assert_eq!(other.adopted().await.unwrap(), store.adopted().await.unwrap());
+    }
 }

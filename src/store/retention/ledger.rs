@@ -2,12 +2,12 @@
 //!
 //! A row is the join of all that was ever told of it ([`LedgerRow::join`]), so order and repetition are nothing.
 
-use super::{super::Store, ROWS_A_STATEMENT, hex, id, list};
+use super::{super::Store, ROWS_A_STATEMENT, copy::shown, hex, id, list};
 use crate::store::{
     StoreError,
     connection::{
         Connection,
-        Value::{Number, Text},
+        Value::{self, Number, Text},
     },
     now_ms,
 };
@@ -15,7 +15,7 @@ use dataflows::retention::{Archive, LedgerRow};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
-const TABLE: &str = "gocdnext_flow_log";
+pub(super) const TABLE: &str = "gocdnext_flow_log";
 
 /// Joins rows to what is there.
 pub(super) async fn merge(
@@ -32,7 +32,7 @@ pub(super) async fn merge(
     Ok(())
 }
 
-const MERGE_POSTGRES: &str = "\
+pub(super) const MERGE_POSTGRES: &str = "\
     INSERT INTO gocdnext_flow_log AS kept \
         (job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms, adopted_for) \
     SELECT decode(row->>0, 'hex'), decode(row->>1, 'hex'), CAST(row->>2 AS BIGINT), decode(row->>3, 'hex'), \
@@ -47,7 +47,7 @@ const MERGE_POSTGRES: &str = "\
         adopted_for = COALESCE(kept.adopted_for, excluded.adopted_for)";
 
 // of nothing and a number MAX makes nothing there
-const MERGE_SQLITE: &str = "\
+pub(super) const MERGE_SQLITE: &str = "\
     INSERT INTO gocdnext_flow_log \
         (job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms, adopted_for) \
     SELECT unhex(value->>0), unhex(value->>1), value->>2, unhex(value->>3), value->>4, value->>5, value->>6, value->>7, \
@@ -74,6 +74,22 @@ fn joined(rows: &[LedgerRow]) -> Vec<LedgerRow> {
         by_attempt.entry(row.key()).and_modify(|known: &mut LedgerRow| known.join(row)).or_insert(*row);
     }
     by_attempt.into_values().collect()
+}
+
+/// Rows behind a key, as [`merge`] takes them: `after` is the key and their number.
+pub(super) async fn page(
+    connection: &mut Connection,
+    after: [Value<'_>; 4],
+) -> Result<Vec<serde_json::Value>, StoreError> {
+    type Columns = (Vec<u8>, Vec<u8>, i64, Vec<u8>, bool, Option<i64>, i64, Option<i64>, Option<String>);
+    let select = "SELECT job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms, adopted_for \
+                  FROM gocdnext_flow_log WHERE (job, run, attempt) > ($1, $2, $3) ORDER BY job, run, attempt LIMIT $4";
+    let rows: Vec<Columns> = connection.rows(select, &after).await?;
+    let json = |(job, run, attempt, project, dispatched, ended_at, archive, archived_at, adopted_for): Columns| {
+        let (job, run, project) = (shown(&job), shown(&run), shown(&project));
+        json!([job, run, attempt, project, dispatched, ended_at, archive, archived_at, adopted_for])
+    };
+    Ok(rows.into_iter().map(json).collect())
 }
 
 type Columns = (Vec<u8>, Vec<u8>, i64, Vec<u8>, bool, Option<i64>, i64, Option<i64>);

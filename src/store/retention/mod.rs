@@ -2,10 +2,12 @@
 //!
 //! Many rows travel as one JSON text, which both databases take apart by themselves: one statement, one round trip.
 
+mod copy;
 mod ledger;
 mod outbox;
 mod policies;
 
+pub use copy::{Kept, Place, Rows};
 pub use outbox::Outgoing;
 
 use super::{StoreError, connection::Connection};
