@@ -51,6 +51,7 @@ fn play(
     stage.start(command)?;
     stage.moved()?;
     stage.commits(10, COMMITS_WITHIN)?;
+    stage.shows_series(COMMITS_WITHIN)?;
     stop(&mut stage);
     let stopped = Instant::now();
     let error = stage.wait_for_check("database", true, NOTICED_WITHIN)?;
