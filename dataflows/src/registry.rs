@@ -8,6 +8,7 @@ mod store;
 use crate::{
     event::Id,
     rebucket::{Buckets, Carried, rebucket},
+    retention::Shown,
     series::{Announcement, Deltas, Pair},
     settings::{Limits, Settings},
     time::{Epoch, Millis, StreamTime},
@@ -38,6 +39,8 @@ pub struct Snapshot {
     pub pipelines: Arc<BTreeMap<Pair, Announcement>>,
     /// `gocdnext_flow_series_overflow_total`.
     pub series_overflow: u64,
+    /// `None` while retention is off. Whoever publishes adds it.
+    pub retention: Option<Arc<Shown>>,
 }
 
 impl Snapshot {
@@ -70,6 +73,7 @@ impl Registry {
             jobs_scheduled: Arc::default(),
             pipelines: Arc::default(),
             series_overflow: 0,
+            retention: None,
         };
         Self {
             limits: settings.limits.clone(),

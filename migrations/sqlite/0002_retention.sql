@@ -17,7 +17,6 @@ CREATE TABLE gocdnext_flow_log (
     ended_at_ms BIGINT,
     archive BIGINT NOT NULL,
     archived_at_ms BIGINT,
-    adopted_for TEXT,
     PRIMARY KEY (job, run, attempt)
 ) WITHOUT ROWID;
 
@@ -32,6 +31,10 @@ CREATE INDEX gocdnext_flow_outbox_epoch ON gocdnext_flow_outbox (epoch, id);
 CREATE TABLE gocdnext_flow_adoption (
     partition TEXT PRIMARY KEY NOT NULL,
     reason TEXT NOT NULL,
-    jobs BIGINT NOT NULL,
     adopted_at_ms BIGINT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE gocdnext_flow_adopted_job (
+    job BLOB PRIMARY KEY NOT NULL,
+    partition TEXT NOT NULL
 ) WITHOUT ROWID;

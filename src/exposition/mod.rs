@@ -7,6 +7,7 @@
 mod dataflow;
 mod json;
 mod own;
+mod retention;
 mod text;
 
 use crate::published::Published;
@@ -74,6 +75,7 @@ pub fn render(published: &Published, settings: &Settings, format: Format, now_ms
     let mut text = text::Text::new(format, expected_bytes);
     if let Some(snapshot) = &snapshot {
         dataflow::write(snapshot, settings, &published.names, &mut text);
+        retention::write(snapshot, &mut text);
     }
     own::write(published, snapshot.as_deref(), now_ms, &mut text);
     text.finish()
@@ -86,6 +88,7 @@ pub fn snapshot_json(published: &Published, settings: &Settings) -> String {
     let mut json = json::Json::new(snapshot.as_deref());
     if let Some(snapshot) = &snapshot {
         dataflow::write(snapshot, settings, &published.names, &mut json);
+        retention::write(snapshot, &mut json);
     }
     json.finish()
 }

@@ -4,6 +4,7 @@ use super::{RunError, sweeping::LogSize};
 use crate::{sources::files::Marks, store::Manifest};
 use dataflows::{
     feed::PartitionProgress,
+    retention::Kind,
     sequencer::Maxima,
     settings::Settings,
     time::{Millis, NextOffset, StreamTime},
@@ -40,6 +41,12 @@ pub struct Details {
     /// From this stream time on our knowledge of jobs is whole; `None` while retention is off, and after a reset.
     #[serde(default)]
     pub complete_from: Option<Millis>,
+    /// All that Kafka had was read.
+    #[serde(default)]
+    pub caught_up: bool,
+    /// Decisions of retention so far, by kind.
+    #[serde(default)]
+    pub decisions: [u64; Kind::NAMES.len()],
     /// The ledger's blobs of earlier epochs are of another shape, and in no use any more.
     #[serde(default)]
     pub ledger_from: u64,

@@ -20,7 +20,7 @@ use crate::{
 use dataflows::{
     graph::{EpochOutput, JobResult},
     ledger::Ledger,
-    retention::partitions::Moment,
+    retention::{Decision, Shown, partitions::Moment},
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed, mpsc::Receiver},
@@ -102,7 +102,7 @@ impl Publisher {
         pause::at("letters");
         let epoch = output.end.epoch;
         let deltas = std::mem::take(&mut output.deltas);
-        let snapshot = self.ledger.fold(epoch, output.stream_time, deltas);
+        let mut snapshot = self.ledger.fold(epoch, output.stream_time, deltas);
         let shown = self.gate.admits(&output.end.partitions);
         self.committer.details.shown = shown;
         let ends = self.shared.first_ends.get();
@@ -110,7 +110,9 @@ impl Publisher {
         if let Some(Some(id)) = self.shared.topic_id.get() {
             self.committer.details.topic_id = Some(id.clone());
         }
-        let outbox = self.decide(&output);
+        let (decided, retention) = self.decide(&output);
+        snapshot.retention = retention;
+        let outbox: Vec<Outgoing> = decided.iter().map(decisions::outgoing).collect();
         let lanes = std::mem::take(&mut output.state);
         self.committer.commit(&output, lanes, self.ledger.blob(output.sweep), &outbox)?;
         if let Some((inputs, from)) = self.shared.retention.as_ref().zip(self.committer.details.complete_from) {
@@ -139,18 +141,26 @@ impl Publisher {
         Ok(())
     }
 
-    /// What the epoch has decided, as it goes out. Knowledge is whole from the first time on at which all that Kafka had
-    /// was read while retention was on.
-    fn decide(&mut self, output: &EpochOutput) -> Vec<Outgoing> {
+    /// What the epoch has decided, and what may be shown of it; nothing while retention is off.
+    fn decide(&mut self, output: &EpochOutput) -> (Vec<Decision>, Option<Arc<Shown>>) {
         let details = &mut self.committer.details;
-        if self.shared.retention.is_none() {
+        let moment = Moment::of(&output.end, output.stream_time);
+        details.caught_up = moment.caught_up;
+        let Some(inputs) = &self.shared.retention else {
             details.complete_from = None;
-            return Vec::new();
-        }
-        if Moment::of(&output.end, output.stream_time).caught_up {
+            return (Vec::new(), None);
+        };
+        // from the first time on at which all that Kafka had was read our knowledge is whole
+        if moment.caught_up {
             details.complete_from.get_or_insert(output.stream_time.0);
         }
-        let about_partitions = self.ledger.decide(&output.end, output.stream_time);
-        output.retention.decisions.iter().chain(&about_partitions).map(decisions::outgoing).collect()
+        let mut decisions = output.retention.decisions.clone();
+        decisions.extend(self.ledger.decide(&output.end, output.stream_time));
+        for decision in &decisions {
+            details.decisions[decision.kind.index()] += 1;
+        }
+        let input = output.end.retention.as_deref();
+        let shown = Shown::of(details.decisions, &output.retention, input, moment, &inputs.obstacles());
+        (decisions, Some(Arc::new(shown)))
     }
 }

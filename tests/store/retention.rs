@@ -12,7 +12,7 @@ on_both!(
     the_outbox_gives_each_message_until_it_is_sent,
     a_commit_that_is_fenced_adds_nothing,
     policies_are_set_read_and_removed,
-    adopted_jobs_pass_and_what_comes_later_still_counts,
+    adopted_jobs_are_those_that_were_listed,
 );
 
 fn random_row(numbers: &mut ChaCha8Rng) -> LedgerRow {
@@ -93,16 +93,15 @@ async fn policies_are_set_read_and_removed(place: Place) {
     assert_eq!(store.policies().await.unwrap(), Policies { projects: BTreeMap::new(), ..both });
 }
 
-async fn adopted_jobs_pass_and_what_comes_later_still_counts(place: Place) {
+async fn adopted_jobs_are_those_that_were_listed(place: Place) {
     let store = place.open().await;
-    store.adopt("log_lines_y2024m01", "from before", &[1, 2]).await.unwrap();
-    store.adopt("log_lines_y2024m01", "more of it", &[3]).await.unwrap();
-    assert_eq!(store.adopted().await.unwrap(), ["log_lines_y2024m01".to_owned()].into());
-    let rows = store.log_rows(&[1, 2, 3]).await.unwrap();
-    assert_eq!(rows.len(), 3);
-    assert!(rows.iter().all(|row| row.passes(true) == Ok(())));
-    let runs = LedgerRow { job: 1, run: 8, attempt: 1, dispatched: true, ..LedgerRow::default() };
-    commit_with(&store, 1, Additions { ledger: &[runs], outbox: &[] }).await.unwrap();
-    let rows = store.log_rows(&[1]).await.unwrap();
-    assert!(dataflows::retention::row::job_passes(&rows, true).is_err(), "it runs again");
+    store.adopt("log_lines_y2024m01", "from before", &[1, u128::MAX]).await.unwrap();
+    store.adopt("log_lines_y2024m01", "from before", &[1, u128::MAX]).await.unwrap();
+    store.adopt("log_lines_y2024m02", "more of it", &[3]).await.unwrap();
+    let both = ["log_lines_y2024m01", "log_lines_y2024m02"].map(str::to_owned);
+    assert_eq!(store.adopted().await.unwrap(), both.into());
+    let mut found = store.adopted_jobs(&[1, 2, 3, u128::MAX]).await.unwrap();
+    found.sort_unstable();
+    assert_eq!(found, [1, 3, u128::MAX]);
+    assert_eq!(store.log_rows(&[1]).await.unwrap(), [], "nothing is claimed to be known of them");
 }

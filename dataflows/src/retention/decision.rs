@@ -48,6 +48,17 @@ impl Kind {
         }
     }
 
+    /// Its place in [`NAMES`](Self::NAMES).
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::EnsurePartition => 0,
+            Self::ArchiveLogs => 1,
+            Self::DropPartition => 2,
+            Self::Blocked(_) => 3,
+        }
+    }
+
     /// The values of the label `kind`.
     pub const NAMES: [&'static str; 4] = ["ensure_partition", "archive_logs", "drop_partition", "blocked"];
 }

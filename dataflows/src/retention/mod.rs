@@ -12,10 +12,12 @@ pub mod partitions;
 pub mod pending;
 pub mod policy;
 pub mod row;
+pub mod shown;
 
 pub use decision::{Decision, Fact, Kind, Reason, Subject};
 pub use policy::{Catalogue, Partition, Policies, Policy, RetentionInput};
 pub use row::{Archive, LedgerRow};
+pub use shown::Shown;
 
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};

@@ -19,10 +19,11 @@ pub enum Kept {
     Log = 2,
     Outbox = 3,
     Adoptions = 4,
+    AdoptedJobs = 5,
 }
 
 impl Kept {
-    pub const ALL: [Self; 4] = [Self::Policies, Self::Log, Self::Outbox, Self::Adoptions];
+    pub const ALL: [Self; 5] = [Self::Policies, Self::Log, Self::Outbox, Self::Adoptions, Self::AdoptedJobs];
 
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
@@ -89,10 +90,16 @@ async fn page(connection: &mut Connection, table: Kept, last: Option<&Value>) ->
             Ok(rows.into_iter().map(|(id, body, epoch)| json!([id, body, epoch])).collect())
         }
         Kept::Adoptions => {
-            let select = "SELECT partition, reason, jobs, adopted_at_ms FROM gocdnext_flow_adoption \
+            let select = "SELECT partition, reason, adopted_at_ms FROM gocdnext_flow_adoption \
                           WHERE partition > $1 ORDER BY partition LIMIT $2";
-            let rows: Vec<(String, String, i64, i64)> = connection.rows(select, &[Text(text(0)), limit]).await?;
-            Ok(rows.into_iter().map(|(partition, reason, jobs, at)| json!([partition, reason, jobs, at])).collect())
+            let rows: Vec<(String, String, i64)> = connection.rows(select, &[Text(text(0)), limit]).await?;
+            Ok(rows.into_iter().map(|(partition, reason, at)| json!([partition, reason, at])).collect())
+        }
+        Kept::AdoptedJobs => {
+            let select = "SELECT job, partition FROM gocdnext_flow_adopted_job WHERE job > $1 ORDER BY job LIMIT $2";
+            let after = bytes(text(0));
+            let rows: Vec<(Vec<u8>, String)> = connection.rows(select, &[Bytes(&after), limit]).await?;
+            Ok(rows.into_iter().map(|(job, partition)| json!([shown(&job), partition])).collect())
         }
     }
 }
@@ -129,9 +136,11 @@ impl Transfer<'_> {
                 "DELETE FROM gocdnext_flow_log",
                 "DELETE FROM gocdnext_flow_outbox",
                 "DELETE FROM gocdnext_flow_adoption",
+                "DELETE FROM gocdnext_flow_adopted_job",
             ]
         } else {
-            &["TRUNCATE gocdnext_flow_policy, gocdnext_flow_log, gocdnext_flow_outbox, gocdnext_flow_adoption"]
+            &["TRUNCATE gocdnext_flow_policy, gocdnext_flow_log, gocdnext_flow_outbox, gocdnext_flow_adoption, \
+               gocdnext_flow_adopted_job"]
         };
         for statement in statements {
             self.connection().execute(statement, &[]).await?;
@@ -147,6 +156,7 @@ impl Transfer<'_> {
             Kept::Log => [ledger::MERGE_SQLITE, ledger::MERGE_POSTGRES],
             Kept::Outbox => PUT_OUTBOX,
             Kept::Adoptions => PUT_ADOPTIONS,
+            Kept::AdoptedJobs => PUT_ADOPTED_JOBS,
         };
         let sql = if connection.is_sqlite() { sqlite } else { postgres };
         connection.execute(sql, &[Text(&rows.json)]).await.map(drop)
@@ -168,9 +178,15 @@ const PUT_OUTBOX: [&str; 2] = [
 ];
 
 const PUT_ADOPTIONS: [&str; 2] = [
-    "INSERT INTO gocdnext_flow_adoption (partition, reason, jobs, adopted_at_ms) \
-     SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($1)",
-    "INSERT INTO gocdnext_flow_adoption (partition, reason, jobs, adopted_at_ms) \
-     SELECT row->>0, row->>1, CAST(row->>2 AS BIGINT), CAST(row->>3 AS BIGINT) \
-     FROM json_array_elements(CAST($1 AS JSON)) AS rows (row)",
+    "INSERT INTO gocdnext_flow_adoption (partition, reason, adopted_at_ms) \
+     SELECT value->>0, value->>1, value->>2 FROM json_each($1)",
+    "INSERT INTO gocdnext_flow_adoption (partition, reason, adopted_at_ms) \
+     SELECT row->>0, row->>1, CAST(row->>2 AS BIGINT) FROM json_array_elements(CAST($1 AS JSON)) AS rows (row)",
+];
+
+const PUT_ADOPTED_JOBS: [&str; 2] = [
+    "INSERT INTO gocdnext_flow_adopted_job (job, partition) \
+     SELECT unhex(value->>0), value->>1 FROM json_each($1)",
+    "INSERT INTO gocdnext_flow_adopted_job (job, partition) \
+     SELECT decode(row->>0, 'hex'), row->>1 FROM json_array_elements(CAST($1 AS JSON)) AS rows (row)",
 ];

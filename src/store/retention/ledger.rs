@@ -7,25 +7,20 @@ use crate::store::{
     StoreError,
     connection::{
         Connection,
-        Value::{self, Number, Text},
+        Value::{self, Text},
     },
-    now_ms,
 };
 use dataflows::retention::{Archive, LedgerRow};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 pub(super) const TABLE: &str = "gocdnext_flow_log";
 
 /// Joins rows to what is there.
-pub(super) async fn merge(
-    connection: &mut Connection,
-    rows: &[LedgerRow],
-    adopted_for: Option<&str>,
-) -> Result<(), StoreError> {
+pub(super) async fn merge(connection: &mut Connection, rows: &[LedgerRow]) -> Result<(), StoreError> {
     let rows = joined(rows);
     for rows in rows.chunks(ROWS_A_STATEMENT) {
-        let text = list(rows.iter().map(|row| to_json(row, adopted_for)));
+        let text = list(rows.iter().map(to_json));
         let sql = if connection.is_sqlite() { MERGE_SQLITE } else { MERGE_POSTGRES };
         connection.execute(sql, &[Text(&text)]).await?;
     }
@@ -34,37 +29,34 @@ pub(super) async fn merge(
 
 pub(super) const MERGE_POSTGRES: &str = "\
     INSERT INTO gocdnext_flow_log AS kept \
-        (job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms, adopted_for) \
+        (job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms) \
     SELECT decode(row->>0, 'hex'), decode(row->>1, 'hex'), CAST(row->>2 AS BIGINT), decode(row->>3, 'hex'), \
-           CAST(row->>4 AS BOOLEAN), CAST(row->>5 AS BIGINT), CAST(row->>6 AS BIGINT), CAST(row->>7 AS BIGINT), row->>8 \
+           CAST(row->>4 AS BOOLEAN), CAST(row->>5 AS BIGINT), CAST(row->>6 AS BIGINT), CAST(row->>7 AS BIGINT) \
     FROM json_array_elements(CAST($1 AS JSON)) AS rows (row) \
     ON CONFLICT (job, run, attempt) DO UPDATE SET \
         project = LEAST(kept.project, excluded.project), \
         dispatched = kept.dispatched OR excluded.dispatched, \
         ended_at_ms = GREATEST(kept.ended_at_ms, excluded.ended_at_ms), \
         archive = GREATEST(kept.archive, excluded.archive), \
-        archived_at_ms = GREATEST(kept.archived_at_ms, excluded.archived_at_ms), \
-        adopted_for = COALESCE(kept.adopted_for, excluded.adopted_for)";
+        archived_at_ms = GREATEST(kept.archived_at_ms, excluded.archived_at_ms)";
 
 // of nothing and a number MAX makes nothing there
 pub(super) const MERGE_SQLITE: &str = "\
     INSERT INTO gocdnext_flow_log \
-        (job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms, adopted_for) \
-    SELECT unhex(value->>0), unhex(value->>1), value->>2, unhex(value->>3), value->>4, value->>5, value->>6, value->>7, \
-           value->>8 \
+        (job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms) \
+    SELECT unhex(value->>0), unhex(value->>1), value->>2, unhex(value->>3), value->>4, value->>5, value->>6, value->>7 \
     FROM json_each($1) WHERE TRUE \
     ON CONFLICT (job, run, attempt) DO UPDATE SET \
         project = MIN(project, excluded.project), \
         dispatched = MAX(dispatched, excluded.dispatched), \
         ended_at_ms = COALESCE(MAX(ended_at_ms, excluded.ended_at_ms), ended_at_ms, excluded.ended_at_ms), \
         archive = MAX(archive, excluded.archive), \
-        archived_at_ms = COALESCE(MAX(archived_at_ms, excluded.archived_at_ms), archived_at_ms, excluded.archived_at_ms), \
-        adopted_for = COALESCE(adopted_for, excluded.adopted_for)";
+        archived_at_ms = COALESCE(MAX(archived_at_ms, excluded.archived_at_ms), archived_at_ms, excluded.archived_at_ms)";
 
-fn to_json(row: &LedgerRow, adopted_for: Option<&str>) -> serde_json::Value {
+fn to_json(row: &LedgerRow) -> serde_json::Value {
     let LedgerRow { job, run, attempt, project, dispatched, ended_at, archive, archived_at } = row;
     let archive = *archive as u8;
-    json!([hex(*job), hex(*run), attempt, hex(*project), dispatched, ended_at, archive, archived_at, adopted_for])
+    json!([hex(*job), hex(*run), attempt, hex(*project), dispatched, ended_at, archive, archived_at])
 }
 
 /// One row an attempt: a statement may not touch one twice.
@@ -81,13 +73,13 @@ pub(super) async fn page(
     connection: &mut Connection,
     after: [Value<'_>; 4],
 ) -> Result<Vec<serde_json::Value>, StoreError> {
-    type Columns = (Vec<u8>, Vec<u8>, i64, Vec<u8>, bool, Option<i64>, i64, Option<i64>, Option<String>);
+    type Columns = (Vec<u8>, Vec<u8>, i64, Vec<u8>, bool, Option<i64>, i64, Option<i64>);
     let select = "SELECT job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms, adopted_for \
                   FROM gocdnext_flow_log WHERE (job, run, attempt) > ($1, $2, $3) ORDER BY job, run, attempt LIMIT $4";
     let rows: Vec<Columns> = connection.rows(select, &after).await?;
-    let json = |(job, run, attempt, project, dispatched, ended_at, archive, archived_at, adopted_for): Columns| {
+    let json = |(job, run, attempt, project, dispatched, ended_at, archive, archived_at): Columns| {
         let (job, run, project) = (shown(&job), shown(&run), shown(&project));
-        json!([job, run, attempt, project, dispatched, ended_at, archive, archived_at, adopted_for])
+        json!([job, run, attempt, project, dispatched, ended_at, archive, archived_at])
     };
     Ok(rows.into_iter().map(json).collect())
 }
@@ -125,42 +117,6 @@ impl Store {
         }
         lent.give_back();
         Ok(found)
-    }
-}
-
-impl Store {
-    /// Somebody vouches for jobs that nobody had told of: they count as ended and skipped.
-    pub async fn adopt(&self, partition: &str, reason: &str, jobs: &[u128]) -> Result<(), StoreError> {
-        let now = now_ms();
-        let adopted = |job: &u128| LedgerRow {
-            job: *job,
-            dispatched: true,
-            ended_at: Some(now),
-            archive: Archive::Skipped,
-            archived_at: Some(now),
-            ..LedgerRow::default()
-        };
-        let rows: Vec<LedgerRow> = jobs.iter().map(adopted).collect();
-        let mut lent = self.writes.lend().await?;
-        lent.connection.begin().await?;
-        merge(&mut lent.connection, &rows, Some(partition)).await?;
-        let insert = "INSERT INTO gocdnext_flow_adoption (partition, reason, jobs, adopted_at_ms) \
-                      VALUES ($1, $2, $3, $4) ON CONFLICT (partition) DO UPDATE SET \
-                      reason = excluded.reason, adopted_at_ms = excluded.adopted_at_ms, \
-                      jobs = gocdnext_flow_adoption.jobs + excluded.jobs";
-        let count = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
-        lent.connection.execute(insert, &[Text(partition), Text(reason), Number(count), Number(now)]).await?;
-        lent.connection.commit().await?;
-        lent.give_back();
-        Ok(())
-    }
-
-    /// The partitions that somebody has vouched for.
-    pub async fn adopted(&self) -> Result<BTreeSet<String>, StoreError> {
-        let mut lent = self.reads.lend().await?;
-        let rows: Vec<(String,)> = lent.connection.rows("SELECT partition FROM gocdnext_flow_adoption", &[]).await?;
-        lent.give_back();
-        Ok(rows.into_iter().map(|(partition,)| partition).collect())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Many rows travel as one JSON text, which both databases take apart by themselves: one statement, one round trip.
 
+mod adoptions;
 mod copy;
 mod ledger;
 mod outbox;
@@ -25,7 +26,7 @@ pub struct Additions<'a> {
 
 impl Additions<'_> {
     pub(super) async fn write(&self, connection: &mut Connection, epoch: i64) -> Result<(), StoreError> {
-        ledger::merge(connection, self.ledger, None).await?;
+        ledger::merge(connection, self.ledger).await?;
         outbox::add(connection, epoch, self.outbox).await
     }
 }

@@ -8,12 +8,13 @@ use crate::{
     sources::stop::Stop,
     store::{Store, StoreError},
 };
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use dataflows::{
-    retention::{Catalogue, Policies, RetentionInput},
+    retention::{Catalogue, Policies, Reason, RetentionInput},
     time::Millis,
 };
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering::Relaxed},
@@ -32,13 +33,16 @@ pub struct Inputs {
     policies: ArcSwapOption<Policies>,
     catalogue: ArcSwapOption<Catalogue>,
     complete_from: AtomicI64,
+    /// What the executor has found in the way of drops, by partition.
+    obstacles: ArcSwap<BTreeMap<String, Reason>>,
 }
 
 impl Inputs {
     #[must_use]
     pub fn new(complete_from: Option<Millis>) -> Self {
         let complete_from = AtomicI64::new(complete_from.unwrap_or(NEVER));
-        Self { policies: ArcSwapOption::empty(), catalogue: ArcSwapOption::empty(), complete_from }
+        let (policies, catalogue) = (ArcSwapOption::empty(), ArcSwapOption::empty());
+        Self { policies, catalogue, complete_from, obstacles: ArcSwap::default() }
     }
 
     /// What an epoch that ends now is told; `None`: the policies are not known yet.
@@ -52,6 +56,16 @@ impl Inputs {
     /// From then on all events are known.
     pub fn complete_from(&self, from: Millis) {
         self.complete_from.store(from, Relaxed);
+    }
+
+    #[must_use]
+    pub fn obstacles(&self) -> Arc<BTreeMap<String, Reason>> {
+        self.obstacles.load_full()
+    }
+
+    /// After a run of the executor.
+    pub fn found(&self, obstacles: BTreeMap<String, Reason>) {
+        self.obstacles.store(Arc::new(obstacles));
     }
 
     /// Asks for the policies once.
