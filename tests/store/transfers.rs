@@ -125,7 +125,7 @@ async fn rows_beside_the_blobs_travel_to_either_database(place: Place) {
     let all = rows(&store).await;
     assert_eq!(
         all.iter().map(|page| page.table).collect::<Vec<_>>(),
-        [Kept::Policies, Kept::Log, Kept::Log, Kept::Outbox, Kept::Adoptions]
+        [Kept::Policies, Kept::Log, Kept::Log, Kept::Outbox, Kept::Adoptions, Kept::AdoptedJobs]
     );
     for target in [Some(Place::sqlite()), Place::postgres()].into_iter().flatten() {
         let (other, generation) = target.held().await;
