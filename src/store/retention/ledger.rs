@@ -74,7 +74,7 @@ pub(super) async fn page(
     after: [Value<'_>; 4],
 ) -> Result<Vec<serde_json::Value>, StoreError> {
     type Columns = (Vec<u8>, Vec<u8>, i64, Vec<u8>, bool, Option<i64>, i64, Option<i64>);
-    let select = "SELECT job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms, adopted_for \
+    let select = "SELECT job, run, attempt, project, dispatched, ended_at_ms, archive, archived_at_ms \
                   FROM gocdnext_flow_log WHERE (job, run, attempt) > ($1, $2, $3) ORDER BY job, run, attempt LIMIT $4";
     let rows: Vec<Columns> = connection.rows(select, &after).await?;
     let json = |(job, run, attempt, project, dispatched, ended_at, archive, archived_at): Columns| {
