@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn what_is_in_the_way_of_a_drop_is_counted_by_its_reason() {
-        let month = |name: &str| Month::from_name(name).map(Month::partition).unwrap_or_else(|| panic!("{name}"));
+        let month = |name: &str| Month::from_name(name).map_or_else(|| panic!("{name}"), Month::partition);
         let partitions = ["log_lines_y2024m01", "log_lines_y2024m02", "log_lines_y2024m03"].map(month).to_vec();
         let now = partitions[1].upper + 31 * DAY;
         let policy = Policy { log_retention_days: 30, archive: true };
