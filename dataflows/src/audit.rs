@@ -10,7 +10,7 @@ use crate::{
     names::Names,
     registry::Snapshot,
     route::Share,
-    settings::{Limits, Settings},
+    settings::{Limits, Retention, Settings},
     state::{self, Unusable},
     time::{Epoch, StreamTime},
 };
@@ -35,6 +35,8 @@ pub struct Contents {
     pub runs: RunsCensus,
     pub agents: usize,
     pub agents_online: usize,
+    /// Logs that may want archiving.
+    pub archives: usize,
     /// Deliveries, by fingerprint.
     pub deliveries: usize,
     pub names: usize,
@@ -47,8 +49,10 @@ impl Audit {
     /// `settings`: buckets and label lists must be those of the stored series.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let limits = Limits { max_remembered_ids: BEYOND, ..settings.limits.clone() };
-        let settings = Settings { limits, ..settings.clone() };
+        let limits = Limits { max_remembered_ids: BEYOND, max_pending_archives: BEYOND, ..settings.limits.clone() };
+        // what was stored with retention on is looked at, too
+        let retention = Retention { on: true, ..settings.retention.clone() };
+        let settings = Settings { retention, limits, ..settings.clone() };
         let names = Names::new(BEYOND);
         let ledger = Ledger::new(&settings, names.clone());
         Self { machines: Machines::new(&Arc::new(settings), Share::WHOLE.peers), ledger, names, entries: 0 }
@@ -96,6 +100,7 @@ impl Audit {
         let (agents, agents_online) = agents.census();
         Ok(Contents {
             runs: jobs.runs.census(),
+            archives: jobs.archives.as_ref().map_or(0, |archives| archives.census().0),
             agents,
             agents_online,
             deliveries: deliveries.remembered(),
@@ -140,9 +145,10 @@ impl Contents {
 mod tests {
     use super::*;
     use crate::{
-        event::{AgentEvent, Kind},
+        event::{AgentEvent, Kind, RunEvent, Status},
         graph::Lane,
-        machines::{AgentsMachine, Close, Closed, Machine},
+        machines::{AgentsMachine, Close, Closed, JobsMachine, Machine},
+        names::NameId,
         route::{owner, route},
         series::Deltas,
         state::{Section, Sweep, Table, Writer},
@@ -177,6 +183,50 @@ mod tests {
         let writer = Share { worker, peers: 2 };
         assert_eq!(audited(writer, worker, 1), Ok(vec![]));
         assert_eq!(audited(writer, worker, 2), Ok(vec!["agents online: 1 are kept, 2 are shown".to_owned()]));
+    }
+
+    /// The entry of an attempt of this run that has ended, as retention keeps it.
+    fn archive(run: u128) -> Vec<Section> {
+        use crate::machines::Work;
+        let retention = Retention { on: true, ..Retention::default() };
+        let settings = Settings { retention, ..Settings::default() };
+        let mut machine = JobsMachine::new(Arc::new(settings.clone()), 1);
+        machine.record();
+        let (status, slug, name) = (Status::Success, NameId::OTHER, NameId::OTHER);
+        machine.apply(&RunEvent {
+            kind: Kind::JobFinished,
+            time: 5,
+            tie: 0,
+            run,
+            project: 1,
+            pipeline: 2,
+            job: 3,
+            agent: 4,
+            trace: 0,
+            attempt: 1,
+            slug,
+            name,
+            status,
+            dispatchable: true,
+            exit_code: None,
+        });
+        let at = Close { now: StreamTime(1_000_000), last: false, sweep: Sweep::default() };
+        machine.close(at, None, &mut Closed::new(&settings));
+        let sections = Work::sections(&mut machine, Sweep::default());
+        sections.into_iter().filter(|section| section.table == Table::Archives as u8).collect()
+    }
+
+    #[test]
+    fn what_retention_stored_is_looked_at_whether_it_is_on_or_not() {
+        let (owner, sections) = (owner(route(7), 2), archive(7));
+        let looked_at = |worker: usize| {
+            let mut audit = Audit::new(&Settings::default());
+            let blob = Lane::of(Share { worker, peers: 2 }, &sections);
+            audit.worker(worker, &blob.bytes)?;
+            audit.finish(Epoch(1), StreamTime(6)).map(|contents| contents.archives)
+        };
+        assert_eq!(looked_at(owner), Ok(1));
+        assert!(looked_at(1 - owner).unwrap_err().to_string().contains("1 entries are not those"));
     }
 
     #[test]

@@ -39,7 +39,8 @@ impl Moment {
     /// At the end of an epoch.
     #[must_use]
     pub fn of(end: &EpochEnd, now: StreamTime) -> Self {
-        let all_read = end.partitions.iter().all(|partition| partition.state == CatchUp::CaughtUp);
+        let mut states = end.partitions.iter().map(|partition| partition.state);
+        let all_read = !end.partitions.is_empty() && states.all(|state| state == CatchUp::CaughtUp);
         Self { now, caught_up: all_read && end.wall.is_some() }
     }
 }

@@ -107,7 +107,7 @@ fn told() -> impl Strategy<Value = Told> {
         .prop_map(|(policies, catalogue, complete_from)| RetentionInput { policies, catalogue, complete_from });
     let state =
         prop_oneof![8 => Just(CatchUp::CaughtUp), 1 => Just(CatchUp::Behind), 1 => Just(CatchUp::Unconfirmed)];
-    let states = vec(state, 2);
+    let states = vec(state, 0..3);
     (weighted(0.95, input), time(), states, prop::bool::weighted(0.9), any::<bool>(), any::<bool>())
         .prop_map(|(input, now, states, wall, crash, sweep)| Told { input, now, states, wall, crash, sweep })
 }
@@ -126,7 +126,8 @@ fn allowed(told: &Told) -> BTreeMap<(Kind, String), Ms> {
         let upper = month.map_or(partition.upper, |month| begin(month + 1).max(partition.upper));
         let fits = month.is_some_and(|m| (begin(m), begin(m + 1)) == (partition.lower, partition.upper));
         let known = partition.adopted || input.complete_from.is_some_and(|from| from <= partition.lower);
-        let read = told.wall && told.states.iter().all(|state| *state == CatchUp::CaughtUp);
+        let read =
+            told.wall && !told.states.is_empty() && told.states.iter().all(|state| *state == CatchUp::CaughtUp);
         let Some(days) = days else {
             if both_past(upper) {
                 allowed.insert((Kind::Blocked(Reason::NoPolicy), partition.name.clone()), upper);
