@@ -1,11 +1,12 @@
 //! gocdnext-flow, the service: sources, sinks, HTTP and command line around the pure library `dataflows`.
 //!
 //! Who may know whom: rdkafka appears only under [`sources`], [`sinks`] and [`demo`]; axum only under [`http`],
-//! sqlx only under [`store`]; these do not know each other. [`wiring`] alone knows all.
+//! sqlx only under [`database`] and what builds on it; these do not know each other. [`wiring`] alone knows all.
 
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod database;
 pub mod demo;
 pub mod exposition;
 pub mod fleet;

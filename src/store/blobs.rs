@@ -8,11 +8,11 @@ use super::{
     BLOB, Blob, Manifest, Store, StoreError,
     assembly::{Assembly, Chunk},
     commit,
-    connection::{Connection, Value::Number},
     error::{ChunkId, Damage},
     probe::Step,
     signed, unsigned,
 };
+use crate::database::connection::{Connection, Value::Number};
 use std::collections::VecDeque;
 
 /// The name of the table, as damage is told.

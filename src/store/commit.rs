@@ -151,7 +151,8 @@ pub(super) async fn newest_blobs(
 /// While a transaction keeps a file to itself the lease cannot be renewed: it is a sign of life, too.
 pub(super) async fn beat(connection: &mut Connection, generation: u64) -> Result<(), StoreError> {
     let beat = "UPDATE gocdnext_flow_lease SET beat = beat + 1 WHERE id = 1 AND generation = $1";
-    connection.execute(beat, &[Number(signed(generation)?)]).await.map(drop)
+    connection.execute(beat, &[Number(signed(generation)?)]).await?;
+    Ok(())
 }
 
 pub(super) async fn move_manifest(

@@ -1,17 +1,14 @@
-//! What can be wrong with the database, by what follows from it: try again, give up, stand down, or the state is damaged.
-//!
-//! What must stay true: an error of a kind nobody knows is definite. To try again for ever at what cannot succeed hides
-//! it; a restart by the supervisor is the retry of last resort.
+//! What can be wrong with the state: what can be wrong with its database, and that another has taken it over.
 
-use sqlx::{error::DatabaseError, migrate::MigrateError, postgres::PgDatabaseError, sqlite::SqliteError};
-use std::{fmt, io, time::Duration};
+use crate::database::DatabaseError;
+use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It may go well the next time: no connection, no room, a lock held by another, a server that starts or stops.
+    /// See [`DatabaseError::Transient`].
     #[error("the state's database does not do its work: {reason}")]
     Transient { reason: String },
-    /// It will go as badly the next time: rights, names, passwords, a schema that this program does not know.
+    /// See [`DatabaseError::Definite`].
     #[error("the state cannot be used: {reason}")]
     Definite { reason: String },
     /// Nothing was ever kept there, and it was not to be made.
@@ -62,14 +59,6 @@ impl StoreError {
         matches!(self, Self::Transient { .. })
     }
 
-    pub(super) fn transient(reason: impl Into<String>) -> Self {
-        Self::Transient { reason: reason.into() }
-    }
-
-    pub(super) fn absent(reason: impl Into<String>) -> Self {
-        Self::Absent { reason: reason.into() }
-    }
-
     pub(super) fn definite(reason: impl Into<String>) -> Self {
         Self::Definite { reason: reason.into() }
     }
@@ -77,119 +66,23 @@ impl StoreError {
     pub(super) fn damaged(table: &'static str, reason: impl Into<String>) -> Self {
         Self::Damaged(Damage { table, chunk: None, reason: reason.into() })
     }
-
-    pub(super) fn no_answer(within: Duration) -> Self {
-        Self::transient(format!("no answer within {} s", within.as_secs_f64()))
-    }
 }
 
-/// The table is not known where only the database's own error says that something is broken.
-const SOME_TABLE: &str = "the database";
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
         match error {
-            sqlx::Error::Database(error) => database(&*error),
-            sqlx::Error::Io(error) => io_error(&error),
-            sqlx::Error::Migrate(error) => (*error).into(),
-            sqlx::Error::Protocol(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::BeginFailed => Self::transient(error.to_string()),
-            sqlx::Error::RowNotFound => Self::damaged(SOME_TABLE, "a row that is always there is missing"),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::damaged(SOME_TABLE, error.to_string()),
-            other => Self::definite(other.to_string()),
+            DatabaseError::Transient { reason } => Self::Transient { reason },
+            DatabaseError::Definite { reason } => Self::Definite { reason },
+            DatabaseError::Absent { reason } => Self::Absent { reason },
+            DatabaseError::Newer { found, known } => Self::Newer { found, known },
+            DatabaseError::Damaged { table, reason } => Self::damaged(table, reason),
         }
-    }
-}
-
-impl From<MigrateError> for StoreError {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            other => Self::definite(other.to_string()),
-        }
-    }
-}
-
-/// A name that is not found may be found later (a cluster's DNS, a socket of a server that starts), a right will not come.
-fn io_error(error: &io::Error) -> StoreError {
-    let reason = error.to_string();
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => StoreError::Definite { reason },
-        _ => StoreError::Transient { reason },
-    }
-}
-
-fn database(error: &dyn DatabaseError) -> StoreError {
-    if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-        return by_sqlstate(error.code(), error.message());
-    }
-    if error.try_downcast_ref::<SqliteError>().is_some() {
-        let code = error.code().and_then(|code| code.parse().ok()).unwrap_or(0);
-        return by_sqlite_code(code, error.message());
-    }
-    StoreError::definite(error.to_string())
-}
-
-/// PostgreSQL, appendix A: error codes.
-fn by_sqlstate(code: &str, message: &str) -> StoreError {
-    let reason = format!("{message} (SQLSTATE {code})");
-    match (code.get(..2).unwrap_or_default(), code) {
-        // a database that is dropped will not come back by itself
-        (_, "57P04") => StoreError::Definite { reason },
-        (_, "XX001" | "XX002") => StoreError::damaged(SOME_TABLE, reason),
-        // 08 connection, 25 state of the transaction (read-only, idle too long), 26 a statement that a connection pooler
-        // has lost, 40 rolled back (deadlock, serialization), 53 resources (disk, memory, connections), 55 and 57 locks,
-        // timeouts, starting and stopping, 58 the system, XX internal
-        ("08" | "25" | "26" | "40" | "53" | "55" | "57" | "58" | "XX", _) => StoreError::Transient { reason },
-        _ => StoreError::Definite { reason },
-    }
-}
-
-/// <https://www.sqlite.org/rescode.html>
-fn by_sqlite_code(code: u32, message: &str) -> StoreError {
-    const CORRUPT_FILE_SYSTEM: u32 = 8458;
-    let reason = format!("{message} (SQLite code {code})");
-    match (code & 0xff, code) {
-        (11, _) | (_, CORRUPT_FILE_SYSTEM) => StoreError::damaged(SOME_TABLE, reason),
-        // busy, locked, no memory, read-only, interrupted, i/o, full, locking protocol, schema changed
-        (5..=10 | 13 | 15 | 17, _) => StoreError::Transient { reason },
-        _ => StoreError::Definite { reason },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sqlstates_are_sorted_by_what_follows() {
-        for code in [
-            "08006", "25006", "25P03", "26000", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014",
-            "57P01", "57P02", "57P03", "58030",
-        ] {
-            assert!(by_sqlstate(code, "x").is_transient(), "{code}");
-        }
-        for code in ["28P01", "28000", "3D000", "42501", "42P01", "57P04", "23505", "0A000", "", "é"] {
-            assert!(matches!(by_sqlstate(code, "x"), StoreError::Definite { .. }), "{code}");
-        }
-        assert!(matches!(by_sqlstate("XX001", "x"), StoreError::Damaged(_)));
-    }
-
-    #[test]
-    fn sqlite_codes_are_sorted_by_what_follows() {
-        for code in [5, 6, 261, 517, 7, 8, 264, 10, 266, 13, 15] {
-            assert!(by_sqlite_code(code, "x").is_transient(), "{code}");
-        }
-        for code in [1, 3, 14, 19, 23, 26] {
-            assert!(matches!(by_sqlite_code(code, "x"), StoreError::Definite { .. }), "{code}");
-        }
-        for code in [11, 267, 8458] {
-            assert!(matches!(by_sqlite_code(code, "x"), StoreError::Damaged(_)), "{code}");
-        }
-    }
 
     #[test]
     fn damage_is_named() {

@@ -2,15 +2,10 @@
 //!
 //! When one may claim it is `crate::lease`'s business. No clock is compared here: `renewed_at_ms` is for people.
 
-use super::{
-    LEASE, Store, StoreError,
-    connection::{
-        Connection, Lent,
-        Value::{Flag, Number, Text},
-    },
-    now_ms,
-    probe::Step,
-    signed, unsigned,
+use super::{LEASE, Store, StoreError, now_ms, probe::Step, signed, unsigned};
+use crate::database::connection::{
+    Connection, Lent,
+    Value::{Flag, Number, Text},
 };
 
 /// The row as somebody saw it.

@@ -1,4 +1,4 @@
-//! The durable state in SQLite or PostgreSQL: a manifest, a log of blobs, a lease. The only place that knows sqlx.
+//! The durable state in SQLite or PostgreSQL: a manifest, a log of blobs, a lease. On [`crate::database`].
 //!
 //! The store keeps bytes and numbers; what they mean is the business of those who write them. What must stay true:
 //!
@@ -11,39 +11,36 @@
 mod assembly;
 pub mod blobs;
 pub mod commit;
-mod connection;
 pub mod error;
 pub mod lease;
-mod open;
 pub mod probe;
 pub mod retention;
 pub mod sizes;
 pub mod snapshot;
 pub mod transfer;
-pub mod url;
 
 pub use self::{
     blobs::Blobs,
     commit::Commit,
     error::{ChunkId, Damage, StoreError},
     lease::Lease,
-    open::Options,
     probe::{Fault, Step},
     retention::{Additions, Kept, Outgoing, Rows},
     sizes::Sizes,
     snapshot::Snapshot,
     transfer::Transfer,
-    url::{StateUrl, UrlError},
 };
 
-use self::{
-    connection::Link,
-    open::Target,
-    probe::{Ask, Probe},
+pub use crate::database::{DatabaseUrl as StateUrl, Options, UrlError};
+
+use self::probe::{Ask, Probe};
+use crate::database::{
+    connection::{self, Link},
+    open::{Schema, Target},
 };
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -51,6 +48,12 @@ use std::{
 const MANIFEST: &str = "gocdnext_flow_manifest";
 const BLOB: &str = "gocdnext_flow_blob";
 const LEASE: &str = "gocdnext_flow_lease";
+
+/// Two programs may keep their tables in one database.
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let (sqlite, postgres) = (sqlx::migrate!("migrations/sqlite"), sqlx::migrate!("migrations/postgres"));
+    Schema::new("gocdnext_flow_migrations", sqlite, postgres)
+});
 
 /// What is committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +102,7 @@ impl Store {
         let link = || Arc::new(Link::new(&target));
         let store = Self { writes: link(), reads: link(), lease: link(), probe: Probe::default(), target };
         let mut lent = store.writes.lend().await?;
-        store.target.migrate(&mut lent.connection).await?;
+        store.target.migrate(&SCHEMA, &mut lent.connection).await?;
         lent.give_back();
         Ok(store)
     }

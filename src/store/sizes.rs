@@ -1,6 +1,7 @@
 //! How large the state is, for people and for own health.
 
-use super::{BLOB, StateUrl, Store, StoreError, connection::Connection, unsigned, url::Place};
+use super::{BLOB, StateUrl, Store, StoreError, unsigned};
+use crate::database::{connection::Connection, url::Place};
 use std::{fs, path::Path};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 //!
 //! A writer and its collection of garbage go on meanwhile; what they do is not seen here.
 
-use super::{
-    Blob, Lease, MANIFEST, Manifest, Sizes, Store, StoreError, blobs::Cursor, connection::Connection, error::Damage,
-};
+use super::{Blob, Lease, MANIFEST, Manifest, Sizes, Store, StoreError, blobs::Cursor, error::Damage};
+use crate::database::connection::Connection;
 use std::time::Duration;
 
 /// To look at every page of a large file.

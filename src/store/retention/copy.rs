@@ -143,7 +143,7 @@ impl Transfer<'_> {
                gocdnext_flow_adopted_job"]
         };
         for statement in statements {
-            self.connection().execute(statement, &[]).await?;
+            self.connection().execute(*statement, &[]).await?;
         }
         Ok(())
     }
@@ -159,7 +159,8 @@ impl Transfer<'_> {
             Kept::AdoptedJobs => PUT_ADOPTED_JOBS,
         };
         let sql = if connection.is_sqlite() { sqlite } else { postgres };
-        connection.execute(sql, &[Text(&rows.json)]).await.map(drop)
+        connection.execute(sql, &[Text(&rows.json)]).await?;
+        Ok(())
     }
 }
 

@@ -1,22 +1,22 @@
-//! Connecting to the state's database and bringing its schema up to date.
+//! Connecting to a database and bringing a schema in it up to date.
 //!
 //! A schema that is up to date is only read, so that an instance needs no rights to create tables that are there, and a
 //! file that another instance writes to can be opened.
 
 use super::{
-    StoreError,
-    connection::{Connection, Raw, bounded},
-    url::{Place, StateUrl},
+    DatabaseError,
+    connection::{Connection, Raw, Value, bounded},
+    url::{DatabaseUrl, Place},
 };
 use sqlx::{
-    ConnectOptions, Connection as _,
+    AssertSqlSafe, ConnectOptions, Connection as _,
     migrate::Migrator,
     postgres::PgConnectOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use std::{fs, io, path::Path, sync::LazyLock, time::Duration};
+use std::{fs, io, path::Path, time::Duration};
 
-/// How the store waits, and what tests narrow.
+/// How its users wait, and what tests narrow.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// No single wait for the database takes longer.
@@ -28,7 +28,7 @@ pub struct Options {
     /// SQLite: every write is refused.
     pub read_only: bool,
     /// Only looks at what is there: nothing is made, brought up to date or written, and what is not there is
-    /// [`StoreError::Absent`].
+    /// [`DatabaseError::Absent`].
     pub look_only: bool,
 }
 
@@ -52,25 +52,30 @@ impl Options {
     }
 }
 
-/// Two programs may keep their tables in one database.
-const MIGRATIONS_TABLE: &str = "gocdnext_flow_migrations";
+/// A schema: its migrations in either dialect, and the table where those that were applied are kept. Several schemas may
+/// lie in one database.
+pub(crate) struct Schema {
+    pub(crate) table: &'static str,
+    pub(crate) sqlite: Migrator,
+    pub(crate) postgres: Migrator,
+}
 
-static SQLITE: LazyLock<Migrator> = LazyLock::new(|| named(sqlx::migrate!("migrations/sqlite")));
-static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| named(sqlx::migrate!("migrations/postgres")));
-
-fn named(mut migrator: Migrator) -> Migrator {
-    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
-    migrator
+impl Schema {
+    pub(crate) fn new(table: &'static str, mut sqlite: Migrator, mut postgres: Migrator) -> Self {
+        sqlite.dangerous_set_table_name(table);
+        postgres.dangerous_set_table_name(table);
+        Self { table, sqlite, postgres }
+    }
 }
 
 /// Where connections lead, and how.
-pub(super) struct Target {
-    pub(super) url: StateUrl,
-    pub(super) options: Options,
+pub(crate) struct Target {
+    pub(crate) url: DatabaseUrl,
+    pub(crate) options: Options,
 }
 
 impl Target {
-    pub(super) async fn connect(&self) -> Result<Connection, StoreError> {
+    pub(crate) async fn connect(&self) -> Result<Connection, DatabaseError> {
         let Options { patience, .. } = self.options;
         let raw = match &self.url.0 {
             Place::Sqlite(path) => Raw::Sqlite(self.connect_sqlite(path).await?),
@@ -86,7 +91,7 @@ impl Target {
         Ok(connection)
     }
 
-    async fn connect_sqlite(&self, path: &Path) -> Result<sqlx::SqliteConnection, StoreError> {
+    async fn connect_sqlite(&self, path: &Path) -> Result<sqlx::SqliteConnection, DatabaseError> {
         let mut options = SqliteConnectOptions::new()
             .filename(path)
             .foreign_keys(false)
@@ -94,7 +99,7 @@ impl Target {
             .disable_statement_logging();
         if self.options.look_only {
             if !path.exists() {
-                return Err(StoreError::absent(format!("there is no file {}", path.display())));
+                return Err(DatabaseError::absent(format!("there is no file {}", path.display())));
             }
             options = options.pragma("query_only", "1");
         } else {
@@ -118,8 +123,7 @@ impl Target {
 
     /// Bounds what the server does for us, a little below our own patience so that its errors come first. By statements
     /// rather than in the start packet, which poolers refuse.
-    async fn prepare(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        use super::connection::Value::Text;
+    async fn prepare(&self, connection: &mut Connection) -> Result<(), DatabaseError> {
         if connection.is_sqlite() {
             return Ok(());
         }
@@ -128,7 +132,7 @@ impl Target {
         let (lock, idle) = (milliseconds(lock_patience), milliseconds(patience * 2));
         let set = "SELECT set_config('statement_timeout', $1, FALSE), set_config('lock_timeout', $2, FALSE), \
                    set_config('idle_in_transaction_session_timeout', $3, FALSE)";
-        connection.execute(set, &[Text(&statement), Text(&lock), Text(&idle)]).await?;
+        connection.execute(set, &[Value::Text(&statement), Value::Text(&lock), Value::Text(&idle)]).await?;
         // a commit that a crash of the server takes back is none
         let durable = "SELECT set_config('synchronous_commit', 'on', FALSE) \
                        WHERE current_setting('synchronous_commit') = 'off'";
@@ -137,18 +141,18 @@ impl Target {
     }
 
     /// Makes the schema be there, or only looks whether it is. Any number of instances may do so at once.
-    pub(super) async fn migrate(&self, connection: &mut Connection) -> Result<(), StoreError> {
-        match schema(connection).await? {
-            Schema::UpToDate => return Ok(()),
-            Schema::Absent if self.options.look_only => {
-                return Err(StoreError::absent(format!("{} holds other things or nothing", self.url)));
+    pub(crate) async fn migrate(&self, schema: &Schema, connection: &mut Connection) -> Result<(), DatabaseError> {
+        match schema.found(connection).await? {
+            Found::UpToDate => return Ok(()),
+            Found::Absent if self.options.look_only => {
+                return Err(DatabaseError::absent(format!("{} holds other things or nothing", self.url)));
             }
-            Schema::Older if self.options.look_only => {
-                return Err(StoreError::definite(
+            Found::Older if self.options.look_only => {
+                return Err(DatabaseError::definite(
                     "an older version made it, and `run` has yet to bring it up to date",
                 ));
             }
-            Schema::Absent | Schema::Older => {}
+            Found::Absent | Found::Older => {}
         }
         let patience = self.options.patience;
         match &mut connection.raw {
@@ -156,12 +160,12 @@ impl Target {
                 // its migrator takes no lock of its own
                 let work = async {
                     let mut whole = raw.begin_with("BEGIN IMMEDIATE").await?;
-                    SQLITE.run_direct(None, &mut *whole, false).await?;
-                    whole.commit().await.map_err(StoreError::from)
+                    schema.sqlite.run_direct(None, &mut *whole, false).await?;
+                    whole.commit().await.map_err(DatabaseError::from)
                 };
                 bounded(patience, work).await
             }
-            Raw::Postgres(raw) => bounded(patience, POSTGRES.run_direct(None, raw, false)).await,
+            Raw::Postgres(raw) => bounded(patience, schema.postgres.run_direct(None, raw, false)).await,
         }
     }
 }
@@ -170,52 +174,55 @@ fn milliseconds(time: Duration) -> String {
     format!("{}ms", time.as_millis().max(1))
 }
 
-/// What of the schema is there.
-enum Schema {
+/// What of a schema is there.
+enum Found {
     Absent,
     /// Some migrations are missing.
     Older,
     UpToDate,
 }
 
-/// Looks for the migrations. One that this program does not know was made by a newer one.
-async fn schema(connection: &mut Connection) -> Result<Schema, StoreError> {
-    let (migrator, exists) = match connection.raw {
-        Raw::Sqlite(_) => (&*SQLITE, "SELECT COUNT(*) FROM sqlite_master WHERE name = 'gocdnext_flow_migrations'"),
-        Raw::Postgres(_) => (&*POSTGRES, "SELECT COUNT(*) WHERE to_regclass('gocdnext_flow_migrations') IS NOT NULL"),
-    };
-    if connection.row::<(i64,)>(MIGRATIONS_TABLE, exists).await?.0 == 0 {
-        return Ok(Schema::Absent);
-    }
-    let select = "SELECT version FROM gocdnext_flow_migrations WHERE success ORDER BY version";
-    let there: Vec<(i64,)> = connection.rows(select, &[]).await?;
-    let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
-    match there.last() {
-        Some((version,)) if *version > newest => Err(StoreError::Newer { found: *version, known: newest }),
-        Some((version,)) if *version == newest && there.len() == migrator.iter().count() => Ok(Schema::UpToDate),
-        Some(_) => Ok(Schema::Older),
-        None => Ok(Schema::Absent),
+impl Schema {
+    /// Looks for the migrations. One that this program does not know was made by a newer one.
+    async fn found(&self, connection: &mut Connection) -> Result<Found, DatabaseError> {
+        let (migrator, exists) = match connection.raw {
+            Raw::Sqlite(_) => (&self.sqlite, "SELECT COUNT(*) FROM sqlite_master WHERE name = $1"),
+            Raw::Postgres(_) => (&self.postgres, "SELECT COUNT(*) WHERE to_regclass($1) IS NOT NULL"),
+        };
+        let there: Vec<(i64,)> = connection.rows(exists, &[Value::Text(self.table)]).await?;
+        if there.first().is_none_or(|(count,)| *count == 0) {
+            return Ok(Found::Absent);
+        }
+        let select = AssertSqlSafe(format!("SELECT version FROM {} WHERE success ORDER BY version", self.table));
+        let there: Vec<(i64,)> = connection.rows(select, &[]).await?;
+        let newest = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+        match there.last() {
+            Some((version,)) if *version > newest => Err(DatabaseError::Newer { found: *version, known: newest }),
+            Some((version,)) if *version == newest && there.len() == migrator.iter().count() => Ok(Found::UpToDate),
+            Some(_) => Ok(Found::Older),
+            None => Ok(Found::Absent),
+        }
     }
 }
 
 /// SQLite says "unable to open database file" whatever the reason, and it may be one that passes.
-fn explained(path: &Path, error: StoreError) -> StoreError {
+fn explained(path: &Path, error: DatabaseError) -> DatabaseError {
     const CANNOT_OPEN: &str = "(SQLite code 14)";
-    let StoreError::Definite { reason } = &error else { return error };
+    let DatabaseError::Definite { reason } = &error else { return error };
     if !reason.ends_with(CANNOT_OPEN) {
-        return StoreError::definite(format!("{}: {reason}", path.display()));
+        return DatabaseError::definite(format!("{}: {reason}", path.display()));
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !directory.is_dir() {
-        return StoreError::definite(format!("there is no directory {}", directory.display()));
+        return DatabaseError::definite(format!("there is no directory {}", directory.display()));
     }
     match fs::OpenOptions::new().append(true).open(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let reason = format!("{}: {error}", path.display());
             let passes = !matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory);
-            if passes { StoreError::Transient { reason } } else { StoreError::Definite { reason } }
+            if passes { DatabaseError::Transient { reason } } else { DatabaseError::Definite { reason } }
         }
-        _ => StoreError::definite(format!(
+        _ => DatabaseError::definite(format!(
             "{}: {reason}; it needs the right to make files in its directory",
             path.display()
         )),

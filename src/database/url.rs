@@ -1,4 +1,4 @@
-//! Where the state is: `sqlite:PATH` or `postgres://...`, checked as it is read, its password never shown.
+//! Where a database is: `sqlite:PATH` or `postgres://...`, checked as it is read, its password never shown.
 
 use sqlx::postgres::PgConnectOptions;
 use std::{
@@ -26,29 +26,29 @@ const PARAMETERS: [&str; 12] = [
     "user",
 ];
 
-/// A valid address of the state. `Display` and `Debug` mask its password.
+/// A valid address of a database. `Display` and `Debug` mask its password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StateUrl(pub(super) Place);
+pub struct DatabaseUrl(pub(crate) Place);
 
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Sqlite(PathBuf),
     /// The whole URL.
     Postgres(String),
 }
 
-/// Why a text is no [`StateUrl`]. It never quotes the text, which may hold a password.
+/// Why a text is no [`DatabaseUrl`]. It never quotes the text, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UrlError(String);
 
-impl StateUrl {
+impl DatabaseUrl {
     #[must_use]
     pub fn sqlite(path: impl Into<PathBuf>) -> Self {
         Self(Place::Sqlite(path.into()))
     }
 
-    /// The file, where the state is in SQLite.
+    /// The file, where it is SQLite.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.0 {
@@ -64,7 +64,7 @@ impl StateUrl {
     }
 }
 
-impl FromStr for StateUrl {
+impl FromStr for DatabaseUrl {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
@@ -85,7 +85,7 @@ fn sqlite(path: &str) -> Result<PathBuf, UrlError> {
     let path = path.strip_prefix("//").unwrap_or(path);
     let why = match path {
         "" => "there is no path behind `sqlite:`",
-        ":memory:" => "state in memory would not survive; give a file",
+        ":memory:" => "what is in memory would not survive; give a file",
         _ if path.contains('?') => "`sqlite:PATH` takes no parameters",
         _ if path.ends_with('/') => "the path is a directory's; give a file",
         _ => return Ok(PathBuf::from(path)),
@@ -145,7 +145,7 @@ fn masked_pair(pair: &str) -> String {
     if pair.starts_with("password=") { format!("password={MASK}") } else { pair.to_owned() }
 }
 
-impl fmt::Display for StateUrl {
+impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
@@ -154,7 +154,7 @@ impl fmt::Display for StateUrl {
     }
 }
 
-impl fmt::Debug for StateUrl {
+impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
@@ -172,7 +172,7 @@ mod tests {
             ("sqlite:/var/lib/a.db", "/var/lib/a.db"),
             ("sqlite:///var/lib/a.db", "/var/lib/a.db"),
         ] {
-            let url: StateUrl = text.parse().unwrap();
+            let url: DatabaseUrl = text.parse().unwrap();
             assert_eq!(url.path(), Some(Path::new(path)), "{text}");
             assert_eq!(url.to_string(), format!("sqlite:{path}"));
             assert!(!url.is_secret());
@@ -189,7 +189,7 @@ mod tests {
             ("postgres://flow:hunter@2@db/state", "postgres://flow:***@db/state"),
             ("postgres:///state?host=/run/postgresql", "postgres:///state?host=/run/postgresql"),
         ] {
-            let url: StateUrl = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            let url: DatabaseUrl = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
             assert_eq!(url.is_secret(), text != shown, "{text}");
@@ -215,7 +215,7 @@ mod tests {
             "postgres://u:p@db/state?passwort=hunter2",
             "postgres://u:p@db/state?sslmode=maybe",
         ] {
-            let error = text.parse::<StateUrl>().unwrap_err();
+            let error = text.parse::<DatabaseUrl>().unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{text}: {error}");
             assert!(!error.to_string().is_empty());
         }

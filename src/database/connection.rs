@@ -4,14 +4,14 @@
 //! caller that went away it is closed, which rolls back what it had begun: so no connection is ever in an unknown state,
 //! and nothing but `BEGIN` and `COMMIT` is needed. What must stay true: every wait ends within `patience`.
 
-use super::{StoreError, open::Target};
-use sqlx::{FromRow, PgConnection, SqliteConnection, postgres::PgRow, sqlite::SqliteRow};
+use super::{DatabaseError, open::Target};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqlSafeStr, SqliteConnection, postgres::PgRow, sqlite::SqliteRow};
 use std::{fmt, sync::Arc, time::Duration};
 use tokio::{sync::Mutex, time::timeout};
 
 /// A value for a `$1`.
 #[derive(Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Number(i64),
     Maybe(Option<i64>),
     Flag(bool),
@@ -20,16 +20,16 @@ pub(super) enum Value<'a> {
 }
 
 /// What a row of both databases can be read as.
-pub(super) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+pub(crate) trait Row: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 impl<T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
 
-pub(super) struct Connection {
-    pub(super) raw: Raw,
-    pub(super) patience: Duration,
+pub(crate) struct Connection {
+    pub(crate) raw: Raw,
+    pub(crate) patience: Duration,
 }
 
-pub(super) enum Raw {
+pub(crate) enum Raw {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
@@ -52,7 +52,11 @@ macro_rules! bound {
 
 impl Connection {
     /// The number of rows it changed.
-    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, StoreError> {
+    pub(crate) async fn execute(
+        &mut self,
+        sql: impl SqlSafeStr + Send,
+        values: &[Value<'_>],
+    ) -> Result<u64, DatabaseError> {
         let Self { raw, patience } = self;
         let work = async {
             match raw {
@@ -67,11 +71,11 @@ impl Connection {
         bounded(*patience, work).await
     }
 
-    pub(super) async fn rows<T: Row>(
+    pub(crate) async fn rows<T: Row>(
         &mut self,
-        sql: &'static str,
+        sql: impl SqlSafeStr + Send,
         values: &[Value<'_>],
-    ) -> Result<Vec<T>, StoreError> {
+    ) -> Result<Vec<T>, DatabaseError> {
         let Self { raw, patience } = self;
         let work = async {
             match raw {
@@ -82,14 +86,31 @@ impl Connection {
         bounded(*patience, work).await
     }
 
+    /// Several statements in one message, so that a client that stalls leaves nothing half done between them.
+    pub(crate) async fn batch(&mut self, sql: String) -> Result<(), DatabaseError> {
+        let Self { raw, patience } = self;
+        let statements = sqlx::raw_sql(AssertSqlSafe(sql));
+        let work = async {
+            match raw {
+                Raw::Sqlite(raw) => statements.execute(raw).await.map(drop),
+                Raw::Postgres(raw) => statements.execute(raw).await.map(drop),
+            }
+        };
+        bounded(*patience, work).await
+    }
+
     /// The one row of a table that has one.
-    pub(super) async fn row<T: Row>(&mut self, table: &'static str, sql: &'static str) -> Result<T, StoreError> {
+    pub(crate) async fn row<T: Row>(
+        &mut self,
+        table: &'static str,
+        sql: impl SqlSafeStr + Send,
+    ) -> Result<T, DatabaseError> {
         let row = self.rows(sql, &[]).await?.pop();
-        row.ok_or_else(|| StoreError::damaged(table, "its only row is missing"))
+        row.ok_or_else(|| DatabaseError::damaged(table, "its only row is missing"))
     }
 
     /// Opens a transaction that writes.
-    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn begin(&mut self) -> Result<(), DatabaseError> {
         let begin = match self.raw {
             // a transaction that begins by reading could not wait for its turn to write
             Raw::Sqlite(_) => "BEGIN IMMEDIATE",
@@ -100,7 +121,7 @@ impl Connection {
     }
 
     /// Opens a transaction that only reads, and always sees the same.
-    pub(super) async fn begin_reading(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn begin_reading(&mut self) -> Result<(), DatabaseError> {
         let begin = match self.raw {
             Raw::Sqlite(_) => "BEGIN",
             Raw::Postgres(_) => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -109,7 +130,7 @@ impl Connection {
     }
 
     /// Other things may be done between two statements of this transaction: a file is read or written meanwhile.
-    pub(super) async fn take_time(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn take_time(&mut self) -> Result<(), DatabaseError> {
         const IDLE: &str = "1h";
         if self.is_sqlite() {
             return Ok(());
@@ -118,13 +139,13 @@ impl Connection {
         self.execute(set, &[Value::Text(IDLE)]).await.map(drop)
     }
 
-    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn commit(&mut self) -> Result<(), DatabaseError> {
         self.execute("COMMIT", &[]).await.map(drop)
     }
 
     /// Ends it as the database wants it. SQLite would put its log into the file only with the last connection of all, and
     /// one that was cut off may live a moment longer.
-    pub(super) async fn close(mut self) -> Result<(), StoreError> {
+    pub(crate) async fn close(mut self) -> Result<(), DatabaseError> {
         if self.is_sqlite() {
             self.execute("PRAGMA wal_checkpoint(TRUNCATE)", &[]).await?;
         }
@@ -138,37 +159,37 @@ impl Connection {
     }
 
     /// Of a server: only one writes a SQLite file at a time.
-    pub(super) const fn is_sqlite(&self) -> bool {
+    pub(crate) const fn is_sqlite(&self) -> bool {
         matches!(self.raw, Raw::Sqlite(_))
     }
 }
 
 /// The work's result, or a transient error when it takes too long.
-pub(super) async fn bounded<T, E: Into<StoreError>>(
+pub(crate) async fn bounded<T, E: Into<DatabaseError>>(
     patience: Duration,
     work: impl Future<Output = Result<T, E>>,
-) -> Result<T, StoreError> {
+) -> Result<T, DatabaseError> {
     match timeout(patience, work).await {
         Ok(done) => done.map_err(Into::into),
-        Err(_) => Err(StoreError::no_answer(patience)),
+        Err(_) => Err(DatabaseError::no_answer(patience)),
     }
 }
 
 /// Keeps one connection for one kind of work, so that kinds do not hold each other up.
-pub(super) struct Link {
+pub(crate) struct Link {
     target: Arc<Target>,
     idle: Mutex<Option<Connection>>,
 }
 
 impl Link {
-    pub(super) fn new(target: &Arc<Target>) -> Self {
+    pub(crate) fn new(target: &Arc<Target>) -> Self {
         Self { target: Arc::clone(target), idle: Mutex::new(None) }
     }
 
     /// The connection, made anew where there is none.
-    pub(super) async fn lend(&self) -> Result<Lent<'_>, StoreError> {
+    pub(crate) async fn lend(&self) -> Result<Lent<'_>, DatabaseError> {
         let turn = timeout(self.target.options.patience, self.idle.lock()).await;
-        let mut home = turn.map_err(|_| StoreError::transient("its connection is in use for too long"))?;
+        let mut home = turn.map_err(|_| DatabaseError::transient("its connection is in use for too long"))?;
         let connection = match home.take() {
             Some(connection) => connection,
             None => self.target.connect().await?,
@@ -179,7 +200,7 @@ impl Link {
 
 impl Link {
     /// Closes the connection that lies idle.
-    pub(super) async fn close(&self) -> Result<(), StoreError> {
+    pub(crate) async fn close(&self) -> Result<(), DatabaseError> {
         match self.idle.lock().await.take() {
             Some(connection) => connection.close().await,
             None => Ok(()),
@@ -188,13 +209,13 @@ impl Link {
 }
 
 /// See [`Link::lend`]. Dropped, it closes the connection.
-pub(super) struct Lent<'a> {
+pub(crate) struct Lent<'a> {
     home: tokio::sync::MutexGuard<'a, Option<Connection>>,
-    pub(super) connection: Connection,
+    pub(crate) connection: Connection,
 }
 
 impl Lent<'_> {
-    pub(super) fn give_back(mut self) {
+    pub(crate) fn give_back(mut self) {
         *self.home = Some(self.connection);
     }
 }
