@@ -19,7 +19,9 @@ pub enum DatabaseError {
     #[error("{reason}")]
     Absent { reason: String },
     /// A newer program has made the tables what they are.
-    #[error("its tables are of version {found}, and this program knows versions up to {known}: run the newer program")]
+    #[error(
+        "its tables are of version {found}, and this program knows versions up to {known}: run the newer program"
+    )]
     Newer { found: i64, known: i64 },
     /// What is stored is not what was written.
     #[error("{table}: {reason}")]
