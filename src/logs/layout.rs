@@ -26,14 +26,13 @@ impl Layout {
             }
             return Ok(Self { sqlite: true, schema: String::new(), job: "job_run_id" });
         }
-        type Columns = (String, String, String, String);
         let select = "SELECT quote_ident(n.nspname), COALESCE(pg_get_partkeydef(c.oid), 'not at all'), \
                       COALESCE((SELECT string_agg(attname, ',') FROM pg_attribute WHERE attrelid = c.oid \
                       AND NOT attisdropped AND attname IN ('job_run_id', 'job_id')), ''), \
                       COALESCE((SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = c.oid \
                       AND NOT attisdropped AND attname = 'at'), 'nothing') \
                       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('log_lines')";
-        let found: Vec<Columns> = connection.rows(select, &[]).await?;
+        let found: Vec<(String, String, String, String)> = connection.rows(select, &[]).await?;
         let Some((schema, key, jobs, at)) = found.into_iter().next() else {
             return Err(LogsError::absent("there is no table log_lines on the search path"));
         };

@@ -1,7 +1,7 @@
 //! The log database: gocdnext's `log_lines`, cut into monthly partitions, in PostgreSQL; in SQLite for the embedded setup.
 //!
 //! Here is what can be asked of it and done to it; whether a partition may go is [`crate::retention`]'s business. Nothing
-//! but a whole partition is ever taken away, and only by [`survey::Locked::drop`]. What must stay true:
+//! but a whole partition is ever taken away, and only by [`survey::Locked::drop_partition`]. What must stay true:
 //!
 //! - a partition is gone and in the drop ledger, or there and not in it: one transaction does both;
 //! - what was checked under the lock is what is dropped: from the lock on the partition takes no line and keeps its bounds;
@@ -116,9 +116,9 @@ impl LogDatabase {
     async fn begin(&self, writes: bool) -> Result<Connection, LogsError> {
         let mut connection = self.target.connect().await?;
         if writes {
-            connection.begin().await?
+            connection.begin().await?;
         } else {
-            connection.begin_reading().await?
+            connection.begin_reading().await?;
         }
         settle(&mut connection).await?;
         Ok(connection)

@@ -68,7 +68,7 @@ pub struct Locked<'a>(Survey<'a>);
 /// What became of taking the lock.
 #[derive(Debug)]
 pub enum Lock<'a> {
-    Taken(Locked<'a>),
+    Taken(Box<Locked<'a>>),
     /// Another executor is at work.
     Elsewhere,
     /// There is no partition of that name.
@@ -107,7 +107,7 @@ impl LogDatabase {
         // what was seen before the lock may be no more
         let survey = Survey::begin(self, connection, name).await?;
         self.probe.at(Step::Locked)?;
-        Ok(survey.map_or(Lock::Gone, |survey| Lock::Taken(Locked(survey))))
+        Ok(survey.map_or(Lock::Gone, |survey| Lock::Taken(Box::new(Locked(survey)))))
     }
 }
 
@@ -251,7 +251,7 @@ impl<'a> Locked<'a> {
     ///
     /// # Errors
     /// [`LogsError::Transient`]: nobody knows whether it was dropped; the drop ledger tells.
-    pub async fn drop(self, decision: Id) -> Result<Drop, LogsError> {
+    pub async fn drop_partition(self, decision: Id) -> Result<Drop, LogsError> {
         let Survey { logs, mut connection, layout, partition, regular, found, progress } = self.0;
         let foreign = found.before + found.after + found.nameless + found.astray;
         if !regular || !matches!(progress, Progress::Whole) || foreign > 0 {

@@ -199,7 +199,7 @@ impl<L: Ledger> Run<'_, L> {
         match examine(locked.survey(), self.ledger, true).await? {
             Examined::Free { .. } => {
                 *unsure = true;
-                let dropped = locked.drop(drop_id(name)).await?;
+                let dropped = locked.drop_partition(drop_id(name)).await?;
                 Ok(Outcome::Dropped(dropped))
             }
             other => Ok(kept(other).unwrap_or(Outcome::Gone)),

@@ -94,6 +94,20 @@ async fn it_does_not_stand_in_front_of_writers() {
     check_every_line(&place, &state, &before).await;
 }
 
+/// Lines refer to jobs, and somebody is always about to write one: a drop needs nothing of their table.
+#[tokio::test]
+async fn whoever_writes_jobs_is_not_waited_for() {
+    let Some(place) = Place::postgres().await else { return };
+    let state = State::new(&place);
+    old(&place, &state).await;
+    run(&place.logs, &state, &Order { max_drops: 0, ..order() }).await.unwrap();
+    let (server, database) = place.server();
+    let mut other = PgConnection::connect(&server.url(database)).await.unwrap();
+    other.execute(sqlx::raw_sql("BEGIN; INSERT INTO job_runs VALUES (gen_random_uuid())")).await.unwrap();
+    let report = run_all(&place, &state).await;
+    assert_eq!(word(&outcome(&report, &place, 4)), "Dropped", "{report:?}");
+}
+
 /// Who holds the advisory lock is the only one to drop.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_second_executor_leaves_it_to_the_first() {

@@ -119,12 +119,14 @@ async fn many_jobs_are_asked_for_in_pages(place: Place) {
     assert_eq!(dropped.rows, 5_000);
 }
 
+type Change = fn(&State, u128);
+
 /// Between the first look and the lock: a new attempt, a line of a job that nobody knows, another policy.
 async fn what_changes_before_the_lock_counts(place: Place) {
     let state = State::new(&place);
     let all = old(&place, &state).await;
     let good = state.change(|inner| (inner.standing.clone(), inner.rows.clone()));
-    let changes: [(&str, fn(&State, u128)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("archive_pending", |state, job| state.rows(&[job], |row| LedgerRow { attempt: 2, ended_at: None, ..row })),
         ("no_policy", |state, _| state.policies(|policies| policies.default = None)),
         ("not_caught_up", |state, _| state.change(|inner| inner.standing.moment.caught_up = false)),
