@@ -8,7 +8,7 @@ use super::{
     committer::{CommitError, Committer},
     durable::{Durable, graph_config},
     publisher::{PublishError, Publisher, ResultLog},
-    retention::{Inputs, Outbox},
+    retention::{Executor, Inputs, Outbox},
 };
 use crate::{
     config::Config,
@@ -114,6 +114,12 @@ impl Pipeline {
             let outbox = Outbox::new(config, Arc::clone(&store), writer.runtime.clone(), Arc::clone(&stop));
             let outbox = outbox.map_err(|error| RunError::Settings(error.into()))?;
             spawn("outbox", &tell, move || outbox.run().map_err(|error| Fault::Other(error.to_string())))?;
+            if let Some(url) = config.log_database.clone() {
+                let (inputs, runtime) = (Arc::clone(&inputs), writer.runtime.clone());
+                let executor = Executor::new(config, url, Arc::clone(&store), inputs, runtime, Arc::clone(&stop));
+                let executor = executor.map_err(|error| RunError::Settings(error.into()))?;
+                spawn("retention", &tell, move || executor.run().map_err(|error| Fault::Other(error.to_string())))?;
+            }
             writer.runtime.spawn(inputs.keep(store, config.epoch_interval, stop));
         }
         let kafka::Source { reader, watcher } = source;

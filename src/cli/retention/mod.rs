@@ -1,23 +1,62 @@
 //! `retention`: for how long logs are kept, and what becomes of them. One file a verb: arguments in, words out.
 
+mod adopt;
+mod explain;
+mod outcome;
+mod plan;
 mod policy;
+mod run;
 
 use super::Failure;
-use crate::config::environment::Surroundings;
+use crate::{
+    config::{Config, environment::Surroundings},
+    logs::LogsUrl,
+    retention::Order,
+    store::{Options, Store},
+    wiring::{RunError, StateLedger},
+};
 use clap::Subcommand;
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 /// Look after the retention of job logs.
 #[derive(Debug, Subcommand)]
 pub enum RetentionVerb {
     #[command(subcommand)]
     Policy(policy::PolicyVerb),
+    Plan(plan::Plan),
+    Explain(explain::Explain),
+    Run(run::Run),
+    Adopt(adopt::Adopt),
 }
 
 impl RetentionVerb {
     pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
         match self {
             Self::Policy(verb) => verb.start(around, out),
+            Self::Plan(verb) => verb.start(around, out),
+            Self::Explain(verb) => verb.start(around, out),
+            Self::Run(verb) => verb.start(around, out),
+            Self::Adopt(verb) => verb.start(around, out),
         }
     }
+}
+
+/// Where the logs are, and the state as the executor sees it: state that is there.
+async fn parts(config: &Config) -> Result<(LogsUrl, StateLedger), Failure> {
+    let Some(logs) = config.log_database.clone() else {
+        return Err(Failure::Misuse(
+            "where gocdnext keeps its log lines is not set: give --log-database, or log_database in the settings".into(),
+        ));
+    };
+    // written by `adopt` alone, so nothing is made here
+    let options = Options { look_only: false, ..Options::default() };
+    let looked = Store::open_with(&config.state, Options::look_only()).await.map_err(RunError::from)?;
+    drop(looked);
+    let store = Store::open_with(&config.state, options).await.map_err(RunError::from)?;
+    Ok((logs, StateLedger(Arc::new(store))))
+}
+
+fn order(config: &Config, dry_run: bool) -> Order {
+    let max_drops = usize::try_from(config.max_drops).unwrap_or(usize::MAX);
+    Order { dry_run, max_drops, months_ahead: config.dataflow.retention.months_ahead, ..Order::default() }
 }

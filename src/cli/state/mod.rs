@@ -1,6 +1,6 @@
 //! `state`: the durable state looked at, copied, begun anew. One file a verb: arguments in, words out.
 
-mod confirm;
+pub(super) mod confirm;
 mod export;
 mod import;
 mod rebucket;

@@ -85,6 +85,11 @@ impl Inputs {
         Ok(())
     }
 
+    /// What the log database has; `None`: it cannot be asked at present.
+    pub fn catalogued(&self, catalogue: Option<Catalogue>) {
+        self.catalogue.store(catalogue.map(Arc::new));
+    }
+
     /// Keeps the policies up to date until stopped.
     pub async fn keep(self: Arc<Self>, store: Arc<Store>, interval: Duration, stop: Arc<Stop>) {
         while !stop.is_stopped() {

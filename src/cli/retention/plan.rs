@@ -1,0 +1,53 @@
+//! `retention plan`: what a run would do now, and when the next partitions fall due.
+
+use super::{
+    order, outcome,
+    outcome::{Format, told},
+    parts,
+};
+use crate::{
+    cli::{Failure, settings::SettingFlags, state::print},
+    config::{environment::Surroundings, table::verbs},
+    logs::LogDatabase,
+    retention::{self, RetentionError},
+    upkeep,
+};
+use clap::Args;
+use std::io::Write;
+
+const EXAMPLES: &str = "\
+Examples:
+  gocdnext-flow retention plan --log-database postgres://flow@logs/gocdnext
+  gocdnext-flow retention plan --format json | jq '.partitions[] | select(.outcome == \"blocked\")'
+
+Changes nothing. It reads the partitions that are old enough, to see whether every job in them may go.";
+
+/// Print what would be done to each partition of the logs, and why
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Plan {
+    /// How to print it
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    settings: SettingFlags<{ verbs::RETENTION }>,
+}
+
+impl Plan {
+    pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
+        let config = self.settings.load(around)?.config;
+        let report = upkeep::wait(async {
+            let (url, ledger) = parts(&config).await?;
+            let logs = LogDatabase::look(&url);
+            Ok::<_, Failure>(retention::run(&logs, &ledger, &order(&config, true)).await.map_err(failure)?)
+        })?;
+        match self.format {
+            Format::Table => print(out, &told(&report)),
+            Format::Json => print(out, &outcome::json(&report)),
+        }
+    }
+}
+
+pub(super) fn failure(error: RetentionError) -> Failure {
+    Failure::Other(error.into())
+}

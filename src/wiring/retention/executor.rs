@@ -1,0 +1,199 @@
+//! What is done about the log database while the pipeline runs: a thread that lists its partitions for the epochs, carries
+//! out what is decided about them where that is asked for, and tells Kafka of every drop until it is acknowledged.
+//!
+//! It never holds up an epoch: while the log database is away there is no catalogue, so nothing is decided about
+//! partitions.
+
+use super::{Inputs, StateLedger};
+use crate::{
+    config::Config,
+    logs::{Drop, LogDatabase, LogsError, LogsUrl},
+    retention::{self, Order, Outcome, Report, RetentionError},
+    sinks::{
+        courier::{Courier, Record},
+        dead_letters::SinkError,
+        decisions::SOURCE,
+    },
+    sources::stop::Stop,
+    store::Store,
+};
+use dataflows::retention::partitions::told;
+use serde_json::json;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+/// How often the log database is asked for its partitions.
+const LIST_EVERY: Duration = Duration::from_secs(5);
+/// How often what is decided is carried out.
+const RUN_EVERY: Duration = Duration::from_secs(60);
+/// Drops told at a time.
+const BATCH: u32 = 100;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Executor {
+    url: LogsUrl,
+    executes: bool,
+    order: Order,
+    ledger: StateLedger,
+    inputs: Arc<Inputs>,
+    runtime: Handle,
+    courier: Courier,
+    stop: Arc<Stop>,
+    in_trouble: bool,
+}
+
+impl Executor {
+    /// Shows whether librdkafka takes the settings.
+    pub fn new(
+        config: &Config,
+        url: LogsUrl,
+        store: Arc<Store>,
+        inputs: Arc<Inputs>,
+        runtime: Handle,
+        stop: Arc<Stop>,
+    ) -> Result<Self, SinkError> {
+        let courier = Courier::new(config, &config.topic, "dropped partitions", Arc::clone(&stop))?;
+        let order = Order {
+            max_drops: usize::try_from(config.max_drops).unwrap_or(usize::MAX),
+            months_ahead: config.dataflow.retention.months_ahead,
+            ..Order::default()
+        };
+        let (executes, ledger, in_trouble) = (config.retention_execute, StateLedger(store), false);
+        Ok(Self { url, executes, order, ledger, inputs, runtime, courier, stop, in_trouble })
+    }
+
+    /// Works until stopped.
+    ///
+    /// # Errors
+    /// [`SinkError`] where no producer can be made.
+    pub fn run(mut self) -> Result<(), SinkError> {
+        let mut executed: Option<Instant> = None;
+        while !self.stop.is_stopped() {
+            let due = self.executes && executed.is_none_or(|at| at.elapsed() >= RUN_EVERY);
+            let worked = self.work(due);
+            if due {
+                executed = Some(Instant::now());
+            }
+            match worked {
+                Err(Trouble::Sink(_)) if self.stop.is_stopped() => return Ok(()),
+                Err(Trouble::Sink(error)) => return Err(error),
+                Err(Trouble::Retention(error)) => self.note(Some(&error)),
+                Ok(()) => self.note(None),
+            }
+            self.stop.pause(LIST_EVERY);
+        }
+        Ok(())
+    }
+
+    fn work(&mut self, execute: bool) -> Result<(), Trouble> {
+        let runtime = self.runtime.clone();
+        let logs = runtime.block_on(self.look(execute)).inspect_err(|_| self.inputs.catalogued(None))?;
+        self.tell(&logs)
+    }
+
+    /// Lists the partitions, and carries out what is decided if it is time.
+    async fn look(&self, execute: bool) -> Result<LogDatabase, RetentionError> {
+        let logs = if self.executes { LogDatabase::open(&self.url).await? } else { LogDatabase::look(&self.url) };
+        if execute {
+            let report = retention::run(&logs, &self.ledger, &self.order).await?;
+            say(&report);
+            self.inputs.found(obstacles(&report));
+        }
+        let mut catalogue = logs.catalogue().await?;
+        let adopted = self.ledger.0.adopted().await?;
+        for partition in &mut catalogue.partitions {
+            partition.adopted = adopted.contains(&partition.name);
+        }
+        self.inputs.catalogued(Some(catalogue));
+        Ok(logs)
+    }
+
+    /// Drops of which Kafka does not know yet.
+    fn tell(&mut self, logs: &LogDatabase) -> Result<(), Trouble> {
+        let runtime = self.runtime.clone();
+        loop {
+            let drops = runtime.block_on(logs.unacknowledged(BATCH)).map_err(RetentionError::from)?;
+            if drops.is_empty() {
+                return Ok(());
+            }
+            let topic = self.courier.topic().to_owned();
+            let events: Vec<String> = drops.iter().map(event).collect();
+            self.courier.deliver(drops.len(), |place, _| {
+                Record::with_opaque_to(&topic, place).key(drops[place].name.as_bytes()).payload(events[place].as_bytes())
+            })?;
+            for drop in &drops {
+                runtime.block_on(logs.acknowledge(&drop.name)).map_err(RetentionError::from)?;
+            }
+        }
+    }
+
+    /// Says once that the log database cannot be asked, and once that it can again.
+    fn note(&mut self, trouble: Option<&RetentionError>) {
+        match trouble {
+            Some(error) if !self.in_trouble => {
+                tracing::warn!(%error, "retention cannot look after the log database; keeps trying");
+            }
+            None if self.in_trouble => tracing::info!("retention looks after the log database again"),
+            _ => {}
+        }
+        self.in_trouble = trouble.is_some();
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// The event of the contract, with an id that follows from the drop alone: sent twice it counts once.
+fn event(drop: &Drop) -> String {
+    let event = json!({
+        "specversion": "1.0",
+        "id": Uuid::from_u128(drop.decision).to_string(),
+        "source": SOURCE,
+        "type": "io.gocdnext.log.partition_dropped",
+        "time": told(drop.dropped_at),
+        "datacontenttype": "application/json",
+        "data": { "partition": drop.name, "upper_bound": told(drop.upper) },
+    });
+    event.to_string()
+}
+
+/// What was done, and what went wrong; what is only kept is in the series.
+fn say(report: &Report) {
+    for (partition, outcome) in report.ensured.iter().chain(&report.partitions) {
+        let partition = &partition.name;
+        match outcome {
+            Outcome::Ensured => tracing::info!(partition, "a partition of the logs was made"),
+            Outcome::Dropped(drop) => {
+                tracing::info!(partition, rows = drop.rows, "a partition of the logs was dropped");
+            }
+            Outcome::Refused { why } | Outcome::Busy { why } => {
+                tracing::warn!(partition, "a partition of the logs was left as it is: {why}");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn obstacles(report: &Report) -> std::collections::BTreeMap<String, dataflows::retention::Reason> {
+    let blocked = report.partitions.iter().filter_map(|(partition, outcome)| match outcome {
+        Outcome::Blocked(obstacle) => Some((partition.name.clone(), obstacle.reason)),
+        _ => None,
+    });
+    blocked.collect()
+}
+
+impl From<LogsError> for Trouble {
+    fn from(error: LogsError) -> Self {
+        Self::Retention(error.into())
+    }
+}
