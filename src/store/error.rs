@@ -63,7 +63,7 @@ impl StoreError {
         Self::Definite { reason: reason.into() }
     }
 
-    pub(super) fn damaged(table: &'static str, reason: impl Into<String>) -> Self {
+    pub fn damaged(table: &'static str, reason: impl Into<String>) -> Self {
         Self::Damaged(Damage { table, chunk: None, reason: reason.into() })
     }
 }

@@ -12,7 +12,9 @@ use crate::{
     },
     config::{environment::Surroundings, table::verbs},
     logs::LogDatabase,
-    retention, upkeep,
+    retention,
+    store::Options,
+    upkeep,
 };
 use clap::Args;
 use dataflows::retention::decision::Hyphenated;
@@ -54,7 +56,7 @@ impl Adopt {
         }
         let config = self.settings.load(around)?.config;
         let told = upkeep::wait(async {
-            let (url, ledger) = parts(&config).await?;
+            let (url, ledger) = parts(&config, Options::default()).await?;
             let logs = LogDatabase::look(&url);
             let listed = retention::adoptable(&logs, &ledger, &self.partition, PATIENCE).await.map_err(failure)?;
             let warning = warning(&listed);

@@ -6,6 +6,7 @@ use crate::{
     config::{environment::Surroundings, table::verbs},
     logs::LogDatabase,
     retention::{self, Ledger},
+    store::Options,
     upkeep,
 };
 use clap::Args;
@@ -36,7 +37,7 @@ impl Explain {
     pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
         let config = self.settings.load(around)?.config;
         let told = upkeep::wait(async {
-            let (url, ledger) = parts(&config).await?;
+            let (url, ledger) = parts(&config, Options::look_only()).await?;
             if let Ok(job) = self.subject.parse::<Uuid>() {
                 let known = ledger.known(&[job.as_u128()]).await.map_err(|error| failure(error.into()))?;
                 let policies = ledger.0.policies().await.map_err(|error| failure(error.into()))?;
@@ -60,7 +61,8 @@ impl Explain {
 fn of_job(job: Uuid, known: &retention::Known, policies: &Policies) -> String {
     if known.rows.is_empty() {
         let adopted = known.adopted.contains(&job.as_u128());
-        let told = if adopted { "nobody announced it; somebody has vouched for it" } else { "nothing is known of it" };
+        let told =
+            if adopted { "nobody announced it; somebody has vouched for it" } else { "nothing is known of it" };
         return format!("{job}: {told}\n");
     }
     let archives = known.rows.iter().any(|row| policies.archives(row.project));

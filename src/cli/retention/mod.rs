@@ -41,17 +41,14 @@ impl RetentionVerb {
     }
 }
 
-/// Where the logs are, and the state as the executor sees it: state that is there.
-async fn parts(config: &Config) -> Result<(LogsUrl, StateLedger), Failure> {
+/// Where the logs are, and the state as the executor sees it; `options`: how it is opened.
+async fn parts(config: &Config, options: Options) -> Result<(LogsUrl, StateLedger), Failure> {
     let Some(logs) = config.log_database.clone() else {
         return Err(Failure::Misuse(
-            "where gocdnext keeps its log lines is not set: give --log-database, or log_database in the settings".into(),
+            "where gocdnext keeps its log lines is not set: give --log-database, or log_database in the settings"
+                .into(),
         ));
     };
-    // written by `adopt` alone, so nothing is made here
-    let options = Options { look_only: false, ..Options::default() };
-    let looked = Store::open_with(&config.state, Options::look_only()).await.map_err(RunError::from)?;
-    drop(looked);
     let store = Store::open_with(&config.state, options).await.map_err(RunError::from)?;
     Ok((logs, StateLedger(Arc::new(store))))
 }

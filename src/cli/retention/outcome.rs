@@ -28,17 +28,15 @@ fn line(partition: &Partition, outcome: &Outcome) -> String {
 
 /// A partition with the facts that its outcome rests on.
 pub fn told_one(partition: &Partition, outcome: &Outcome) -> String {
-    let mut text = line(partition, outcome);
-    text += &format!("  lines from {} to {}\n", time(partition.lower), time(partition.upper));
-    if let Outcome::Blocked(obstacle) = outcome {
-        for (name, fact) in &obstacle.facts {
-            text += &format!("  {name}: {}\n", json!(fact));
-        }
-        for job in &obstacle.jobs {
-            text += &format!("  job {}\n", Uuid::from_u128(*job));
-        }
-    }
-    text
+    let bounds = format!("  lines from {} to {}\n", time(partition.lower), time(partition.upper));
+    let (facts, jobs) = match outcome {
+        Outcome::Blocked(Obstacle { facts, jobs, .. }) => (
+            facts.iter().map(|(name, fact)| format!("  {name}: {}\n", json!(fact))).collect(),
+            jobs.iter().map(|job| format!("  job {}\n", Uuid::from_u128(*job))).collect(),
+        ),
+        _ => (String::new(), String::new()),
+    };
+    line(partition, outcome) + &bounds + &facts + &jobs
 }
 
 /// The outcome in one word, and what there is to say of it.

@@ -10,6 +10,7 @@ use crate::{
     config::{environment::Surroundings, table::verbs},
     logs::LogDatabase,
     retention::{self, RetentionError},
+    store::Options,
     upkeep,
 };
 use clap::Args;
@@ -37,9 +38,9 @@ impl Plan {
     pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
         let config = self.settings.load(around)?.config;
         let report = upkeep::wait(async {
-            let (url, ledger) = parts(&config).await?;
+            let (url, ledger) = parts(&config, Options::look_only()).await?;
             let logs = LogDatabase::look(&url);
-            Ok::<_, Failure>(retention::run(&logs, &ledger, &order(&config, true)).await.map_err(failure)?)
+            retention::run(&logs, &ledger, &order(&config, true)).await.map_err(failure)
         })?;
         match self.format {
             Format::Table => print(out, &told(&report)),

@@ -10,7 +10,9 @@ use crate::{
     cli::{Failure, settings::SettingFlags, state::print},
     config::{environment::Surroundings, table::verbs},
     logs::LogDatabase,
-    retention, upkeep,
+    retention,
+    store::Options,
+    upkeep,
 };
 use clap::Args;
 use std::io::Write;
@@ -42,13 +44,13 @@ impl Run {
     pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
         let config = self.settings.load(around)?.config;
         let report = upkeep::wait(async {
-            let (url, ledger) = parts(&config).await?;
+            let (url, ledger) = parts(&config, Options::look_only()).await?;
             let logs = if self.dry_run {
                 LogDatabase::look(&url)
             } else {
                 LogDatabase::open(&url).await.map_err(|error| failure(error.into()))?
             };
-            Ok::<_, Failure>(retention::run(&logs, &ledger, &order(&config, self.dry_run)).await.map_err(failure)?)
+            retention::run(&logs, &ledger, &order(&config, self.dry_run)).await.map_err(failure)
         })?;
         match self.format {
             Format::Table => print(out, &told(&report)),

@@ -124,7 +124,9 @@ impl Executor {
             let topic = self.courier.topic().to_owned();
             let events: Vec<String> = drops.iter().map(event).collect();
             self.courier.deliver(drops.len(), |place, _| {
-                Record::with_opaque_to(&topic, place).key(drops[place].name.as_bytes()).payload(events[place].as_bytes())
+                Record::with_opaque_to(&topic, place)
+                    .key(drops[place].name.as_bytes())
+                    .payload(events[place].as_bytes())
             })?;
             for drop in &drops {
                 runtime.block_on(logs.acknowledge(&drop.name)).map_err(RetentionError::from)?;

@@ -1,0 +1,213 @@
+//! Retention from end to end on the embedded setup: events in, a plan that explains itself, a partition dropped, the drop
+//! counted once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
+#![allow(dead_code, reason = "the support is larger than what is used of it here")]
+
+mod kafka;
+
+use dataflows::retention::month::Month;
+use gocdnext_flow::{
+    logs::{LogDatabase, embedded::Line},
+    store::StateUrl,
+};
+use kafka::{broker, eventually, free_port, producer, send};
+use rdkafka::{message::OwnedHeaders, producer::Producer};
+use serde_json::{Value, json};
+use std::{
+    fmt::Write as _,
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
+};
+use tokio::runtime::Runtime;
+
+const FEBRUARY: &str = "log_lines_y2025m02";
+const MARCH: &str = "log_lines_y2025m03";
+const ARCHIVED: u128 = 1;
+const FAILED: u128 = 2;
+const UNKNOWN: u128 = 3;
+
+fn flow() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Killed when dropped.
+struct Life {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Life {
+    /// The value of a series without labels, or with these.
+    fn series(&self, name: &str) -> Option<f64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line?.parse().ok()
+    }
+}
+
+struct Bench {
+    address: String,
+    directory: tempfile::TempDir,
+    producer: rdkafka::producer::BaseProducer,
+    sent: std::cell::Cell<u32>,
+}
+
+impl Bench {
+    fn url(&self, what: &str) -> String {
+        format!("sqlite:{}", self.directory.path().join(what).display())
+    }
+
+    fn run(&self) -> Life {
+        let port = free_port();
+        let child = flow()
+            .args(["run", "--brokers", &self.address, "--topic", "retained", "--state", &self.url("state.db")])
+            .args(["--log-database", &self.url("logs.db"), "--decision-topic", "retained.decisions"])
+            .args(["--clock", "log", "--epoch-interval", "50ms", "--listen", &format!("127.0.0.1:{port}")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Life { child: child.unwrap(), port }
+    }
+
+    fn retention(&self, arguments: &[&str]) -> Output {
+        let (state, logs) = (self.url("state.db"), self.url("logs.db"));
+        let output =
+            flow().arg("retention").args(arguments).args(["--state", &state]).args(["--log-database", &logs]);
+        output.output().unwrap()
+    }
+
+    /// What a verb prints.
+    fn told(&self, arguments: &[&str]) -> String {
+        let output = self.retention(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn event(&self, kind: &str, time: &str, data: Value) {
+        self.sent.set(self.sent.get() + 1);
+        let mut whole = json!({
+            "project_id": "5b0c1f0e-7f64-4c57-9f0a-5d0a3c6a1b01", "pipeline_id": "8a3f2d54-0b7e-4a0e-8a51-0d6c9e3f7c02",
+            "pipeline": "web", "run_id": "c1d8a6b2-3f49-4e7b-b6a5-2e9f1d4c8a03",
+        });
+        whole.as_object_mut().unwrap().extend(data.as_object().unwrap().clone());
+        let event = json!({
+            "specversion": "1.0", "id": self.sent.get().to_string(), "source": "/test", "time": time,
+            "type": format!("io.gocdnext.{kind}"), "data": whole,
+        });
+        send(&self.producer, "retained", 0, b"", event.to_string().as_bytes(), OwnedHeaders::new());
+    }
+
+    /// A job that runs for a minute from `time` on, and what its archive comes to.
+    fn job(&self, job: u128, day: &str, archive: &str) {
+        let id = json!({"job_id": uuid::Uuid::from_u128(job).to_string(), "job": "test", "attempt": 1});
+        let with = |more: Value| {
+            let mut data = id.clone();
+            data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            data
+        };
+        self.event("job.scheduled", &format!("{day}T10:00:00Z"), id.clone());
+        self.event("job.finished", &format!("{day}T10:01:00Z"), with(json!({"status": "success"})));
+        self.event("log.archived", &format!("{day}T10:02:00Z"), with(json!({"result": archive})));
+    }
+
+    fn moves_to(&self, time: &str) {
+        self.event("run.queued", time, json!({"run_id": "00000000-0000-0000-0000-00000000ffff"}));
+        self.producer.flush(Duration::from_secs(30)).unwrap();
+    }
+}
+
+fn lines(job: u128, day: &str) -> Vec<Line> {
+    let at = format!("{day}T10:00:30Z").parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    (0..20).map(|seq| Line { job, seq, at: at + seq, text: "it works".into() }).collect()
+}
+
+#[test]
+fn a_partition_is_planned_explained_dropped_and_counted_once() {
+    let Some(broker) = broker::shared() else { return };
+    for topic in ["retained", "retained.decisions", "gocdnext.dead-letters"] {
+        broker.topic(topic, 1, &[]);
+    }
+    let address = broker.address();
+    let producer = producer(&address, &[]);
+    let directory = tempfile::tempdir().unwrap();
+    let bench = Bench { address, directory, producer, sent: <_>::default() };
+
+    // before our time nothing is known: February begins later
+    bench.moves_to("2025-01-20T00:00:00Z");
+    let life = bench.run();
+    eventually("the series", || life.series("gocdnext_retention_archives_waiting"));
+    let told = bench.told(&["policy", "set", "--days", "30", "--archive", "on"]);
+    assert!(told.contains("30 days, archived first"), "{told}");
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let url: StateUrl = bench.url("logs.db").parse().unwrap();
+        let logs = LogDatabase::open(&url).await.unwrap();
+        for partition in [FEBRUARY, MARCH] {
+            logs.ensure(Month::from_name(partition).unwrap()).await.unwrap();
+        }
+        logs.append(&lines(ARCHIVED, "2025-02-10")).await.unwrap();
+        logs.append(&lines(FAILED, "2025-03-10")).await.unwrap();
+    });
+    assert!(bench.told(&["plan"]).contains("falls due after"), "by stream time nothing is old yet");
+
+    bench.job(ARCHIVED, "2025-02-10", "success");
+    bench.job(FAILED, "2025-03-10", "failed");
+    bench.moves_to("2025-06-20T00:00:00Z");
+    let plan = eventually("the plan", || {
+        let plan = bench.told(&["plan"]);
+        plan.contains("to drop").then_some(plan)
+    });
+    let row = |name: &str| plan.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(row(FEBRUARY).contains("20 lines of 1 jobs"), "{plan}");
+    assert!(row(MARCH).contains("blocked"), "{plan}");
+    assert!(bench.told(&["explain", MARCH]).contains(&uuid::Uuid::from_u128(FAILED).to_string()));
+    let mut explained = String::new();
+    for job in [ARCHIVED, FAILED, UNKNOWN] {
+        write!(explained, "{}", bench.told(&["explain", &uuid::Uuid::from_u128(job).to_string()])).unwrap();
+    }
+    for word in ["does not stand in the way", "keeps its partition: archive_failed", "nothing is known of it"] {
+        assert!(explained.contains(word), "{explained}");
+    }
+
+    let json: Value = serde_json::from_str(&bench.told(&["run", "--dry-run", "--format", "json"])).unwrap();
+    assert_eq!(json["partitions"][0]["outcome"], "to_drop");
+    assert!(bench.told(&["run"]).contains("dropped"));
+    assert!(!bench.told(&["plan"]).contains(FEBRUARY), "it is gone");
+    let dropped = "gocdnext_retention_dropped_log_partitions_total";
+    eventually("the drop is counted", || (life.series(dropped)? == 1.0).then_some(()));
+    let blocked = "gocdnext_retention_decisions_total{kind=\"drop_partition\"}";
+    eventually("the decision is counted", || (life.series(blocked)? >= 1.0).then_some(()));
+    drop(life);
+    let life = bench.run();
+    bench.moves_to("2025-06-21T00:00:00Z");
+    eventually("the series", || life.series("gocdnext_retention_archives_waiting"));
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(life.series(dropped), Some(1.0), "told again it would count once");
+}
+
+#[test]
+fn what_is_missing_is_told_with_what_to_do() {
+    let none = flow().args(["retention", "plan", "--state", "sqlite:/nonexistent/state.db"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("give --log-database"));
+    let days =
+        ["retention", "policy", "set", "--days", "0", "--archive", "on", "--state", "sqlite:/nonexistent/s.db"];
+    let zero = flow().args(days).output().unwrap();
+    assert_eq!(zero.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&zero.stderr).contains("add --yes"));
+}
