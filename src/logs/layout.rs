@@ -57,6 +57,11 @@ impl Layout {
         if self.sqlite { time.to_string() } else { format!("to_timestamp({time}::BIGINT / 1000.0)") }
     }
 
+    /// The newest time of some lines, in Unix ms, rounded up.
+    pub(super) const fn newest(&self) -> &'static str {
+        if self.sqlite { "MAX(at)" } else { "CAST(ceil(extract(epoch FROM MAX(at)) * 1000) AS BIGINT)" }
+    }
+
     /// As what a job is read.
     pub(super) fn job_as_text(&self) -> String {
         format!("CAST({} AS TEXT)", self.job)

@@ -26,7 +26,7 @@ pub use self::{
     ensure::Ensured,
     error::LogsError,
     probe::{Ask, Step},
-    survey::{Found, Lock, Locked, Survey},
+    survey::{Found, Lined, Lock, Locked, Survey},
 };
 pub use crate::database::{DatabaseUrl as LogsUrl, Options};
 

@@ -75,7 +75,15 @@ pub enum Lock<'a> {
     Gone,
 }
 
-type PageRow = (Option<String>, i64, i64, i64);
+/// A job that has lines in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lined {
+    pub job: Id,
+    /// The time of its newest line; `None`: no line has one.
+    pub newest: Option<Millis>,
+}
+
+type PageRow = (Option<String>, i64, i64, i64, Option<i64>);
 
 impl LogDatabase {
     /// Begins to read a partition, without locks. `None`: there is none of that name.
@@ -148,7 +156,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Some jobs that have lines in it, each once in all; `None`: there are no more, and [`found`](Self::found) is whole.
-    pub async fn page(&mut self) -> Result<Option<Vec<Id>>, LogsError> {
+    pub async fn page(&mut self) -> Result<Option<Vec<Lined>>, LogsError> {
         if !self.regular {
             return Err(LogsError::definite(format!(
                 "{} is no plain table with the name and the bounds of a month",
@@ -185,7 +193,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Counts a job's lines.
-    fn add(&mut self, (job, lines, before, after): PageRow) -> Option<Id> {
+    fn add(&mut self, (job, lines, before, after, newest): PageRow) -> Option<Lined> {
         let count = |number: i64| number.unsigned_abs();
         self.found.rows += count(lines);
         self.found.before += count(before);
@@ -196,7 +204,7 @@ impl<'a> Survey<'a> {
             None => self.found.nameless += count(lines),
         }
         self.progress = Progress::After(job.unwrap_or_default());
-        id
+        id.map(|job| Lined { job, newest })
     }
 
     fn columns(&self) -> String {
@@ -204,7 +212,8 @@ impl<'a> Survey<'a> {
         let (job, lower, upper) = (self.layout.job_as_text(), self.layout.time(lower), self.layout.time(upper));
         format!(
             "SELECT {job}, COUNT(*), COUNT(CASE WHEN at IS NULL OR at < {lower} THEN 1 END), \
-             COUNT(CASE WHEN at >= {upper} THEN 1 END) FROM {}",
+             COUNT(CASE WHEN at >= {upper} THEN 1 END), {} FROM {}",
+            self.layout.newest(),
             self.layout.table(&self.partition.name)
         )
     }

@@ -32,7 +32,8 @@ pub async fn adoptable(
         return Err(LogsError::Definite { reason: format!("log_lines has no partition {name}") }.into());
     };
     let mut unknown = Vec::new();
-    while let Some(jobs) = survey.page().await? {
+    while let Some(page) = survey.page().await? {
+        let jobs: Vec<Id> = page.into_iter().map(|lined| lined.job).collect();
         let known = ledger.known(&jobs).await?;
         let told: BTreeSet<Id> = known.rows.iter().map(|row| row.job).chain(known.adopted).collect();
         unknown.extend(jobs.into_iter().filter(|job| !told.contains(job)));

@@ -6,7 +6,7 @@ use super::{
     RetentionError,
     ledger::{Known, Ledger},
 };
-use crate::logs::{Found, Survey};
+use crate::logs::{Found, Lined, Survey};
 use dataflows::{
     event::Id,
     retention::{
@@ -14,7 +14,7 @@ use dataflows::{
         partitions::{Moment, Verdict, judge, why},
         row::job_passes,
     },
-    time::Millis,
+    time::{Millis, SKEW_TOLERANCE_MS},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -96,9 +96,10 @@ pub async fn examine(survey: &mut Survey<'_>, ledger: &impl Ledger, hasty: bool)
         return Ok(Examined::Blocked(Obstacle { reason: Reason::Bounds, why, facts: BTreeMap::new(), jobs: vec![] }));
     }
     let mut weighed = Weighed::default();
-    while let Some(jobs) = survey.page().await? {
+    while let Some(page) = survey.page().await? {
+        let jobs: Vec<Id> = page.iter().map(|lined| lined.job).collect();
         let known = ledger.known(&jobs).await?;
-        weighed.add(&jobs, &known, &standing.input.policies);
+        weighed.add(&page, &known, &standing.input.policies);
         if hasty && weighed.obstacle(survey.found()).is_some() {
             break;
         }
@@ -130,18 +131,25 @@ impl Jobs {
     }
 }
 
+/// A line that was written after the last archive is in none.
+fn is_newer(line: Option<Millis>, rows: &[LedgerRow]) -> bool {
+    let archived = rows.iter().filter_map(|row| row.archived_at).max();
+    line.zip(archived).is_some_and(|(line, archived)| line > archived.saturating_add(SKEW_TOLERANCE_MS))
+}
+
 impl Weighed {
-    fn add(&mut self, jobs: &[Id], known: &Known, policies: &Policies) {
+    fn add(&mut self, page: &[Lined], known: &Known, policies: &Policies) {
         let mut rows: BTreeMap<Id, Vec<LedgerRow>> = BTreeMap::new();
         for row in &known.rows {
             rows.entry(row.job).or_default().push(*row);
         }
         let adopted: BTreeSet<Id> = known.adopted.iter().copied().collect();
-        for job in jobs {
+        for Lined { job, newest } in page {
             let rows = rows.remove(job).unwrap_or_default();
             // a project of which nothing is known may archive
             let archives = rows.iter().any(|row| policies.of(row.project).is_none_or(|policy| policy.archive));
             match job_passes(&rows, archives) {
+                Ok(()) if archives && is_newer(*newest, &rows) => self.pending.push(*job),
                 Ok(()) => {}
                 Err(Reason::UnknownJob) if adopted.contains(job) => {}
                 Err(Reason::UnknownJob) => self.unknown.push(*job),

@@ -83,6 +83,9 @@ async fn every_job_must_pass(place: Place) {
     assert_eq!(said(&place, &state).await, "archive_pending");
     change(|row| (row.archive, row.archived_at) = (Archive::Failed, None));
     assert_eq!(said(&place, &state).await, "archive_failed");
+    // its lines were written after it was archived
+    change(|row| row.archived_at = Some(1_000_000));
+    assert_eq!(said(&place, &state).await, "archive_pending");
     // of several attempts each counts
     state.change(|inner| inner.rows.clone_from(&good));
     state.rows(&[last], |row| LedgerRow { attempt: 2, archive: Archive::None, archived_at: None, ..row });
