@@ -134,6 +134,6 @@ fn what_is_written_or_absent_or_empty_is_not_rebucketed() {
     crate::looking::wait_for_epochs(&scratch.path, 1);
     assert!(call().failure(4).contains("writes this state: stop it first"));
     demo.terminate();
-    assert!(call().success().contains("queue_buckets = 7s for gocdnext_job_queue_seconds: without "));
+    assert!(call().success().contains("queue_buckets = 7s for gocdnext_job_queue_seconds: "));
     assert!(state(&["rebucket", "gocdnext_queue_depth"], &scratch.url()).failure(2).contains("possible values"));
 }
