@@ -61,6 +61,8 @@ impl Life {
 }
 
 struct Bench {
+    topic: &'static str,
+    _broker: std::sync::Arc<broker::Broker>,
     address: String,
     directory: tempfile::TempDir,
     producer: rdkafka::producer::BaseProducer,
@@ -72,11 +74,24 @@ impl Bench {
         format!("sqlite:{}", self.directory.path().join(what).display())
     }
 
-    fn run(&self) -> Life {
+    fn new(topic: &'static str) -> Option<Self> {
+        let broker = broker::shared()?;
+        for topic in [topic, &format!("{topic}.decisions"), &format!("{topic}.dead-letters")] {
+            broker.topic(topic, 1, &[]);
+        }
+        let address = broker.address();
+        let producer = producer(&address, &[]);
+        let directory = tempfile::tempdir().unwrap();
+        Some(Self { topic, _broker: broker, address, directory, producer, sent: <_>::default() })
+    }
+
+    fn run(&self, more: &[&str]) -> Life {
         let port = free_port();
         let child = flow()
-            .args(["run", "--brokers", &self.address, "--topic", "retained", "--state", &self.url("state.db")])
-            .args(["--log-database", &self.url("logs.db"), "--decision-topic", "retained.decisions"])
+            .args(["run", "--brokers", &self.address, "--topic", self.topic, "--state", &self.url("state.db")])
+            .args(["--log-database", &self.url("logs.db"), "--decision-topic", &format!("{}.decisions", self.topic)])
+            .args(["--dead-letter-topic", &format!("{}.dead-letters", self.topic)])
+            .args(more)
             .args(["--clock", "log", "--epoch-interval", "50ms", "--listen", &format!("127.0.0.1:{port}")])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -109,7 +124,7 @@ impl Bench {
             "specversion": "1.0", "id": self.sent.get().to_string(), "source": "/test", "time": time,
             "type": format!("io.gocdnext.{kind}"), "data": whole,
         });
-        send(&self.producer, "retained", 0, b"", event.to_string().as_bytes(), OwnedHeaders::new());
+        send(&self.producer, self.topic, 0, b"", event.to_string().as_bytes(), OwnedHeaders::new());
     }
 
     /// A job that runs for a minute from `time` on, and what its archive comes to.
@@ -138,18 +153,10 @@ fn lines(job: u128, day: &str) -> Vec<Line> {
 
 #[test]
 fn a_partition_is_planned_explained_dropped_and_counted_once() {
-    let Some(broker) = broker::shared() else { return };
-    for topic in ["retained", "retained.decisions", "gocdnext.dead-letters"] {
-        broker.topic(topic, 1, &[]);
-    }
-    let address = broker.address();
-    let producer = producer(&address, &[]);
-    let directory = tempfile::tempdir().unwrap();
-    let bench = Bench { address, directory, producer, sent: <_>::default() };
-
+    let Some(bench) = Bench::new("retained") else { return };
     // before our time nothing is known: February begins later
     bench.moves_to("2025-01-20T00:00:00Z");
-    let life = bench.run();
+    let life = bench.run(&[]);
     eventually("the series", || life.series("gocdnext_retention_archives_waiting"));
     let told = bench.told(&["policy", "set", "--days", "30", "--archive", "on"]);
     assert!(told.contains("30 days, archived first"), "{told}");
@@ -193,11 +200,24 @@ fn a_partition_is_planned_explained_dropped_and_counted_once() {
     let blocked = "gocdnext_retention_decisions_total{kind=\"drop_partition\"}";
     eventually("the decision is counted", || (life.series(blocked)? >= 1).then_some(()));
     drop(life);
-    let life = bench.run();
+    let life = bench.run(&[]);
     bench.moves_to("2025-06-21T00:00:00Z");
     eventually("the series", || life.series("gocdnext_retention_archives_waiting"));
     std::thread::sleep(Duration::from_secs(6));
     assert_eq!(life.series(dropped), Some(1), "told again it would count once");
+}
+
+#[test]
+fn a_pipeline_that_is_told_to_makes_the_partitions_that_are_missing() {
+    let Some(bench) = Bench::new("executed") else { return };
+    let life = bench.run(&["--retention-execute", "--months-ahead", "2"]);
+    let plan = eventually("the partitions", || {
+        let output = bench.retention(&["plan", "--months-ahead", "2"]);
+        let plan = String::from_utf8(output.stdout).unwrap();
+        (output.status.success() && plan.lines().count() == 3).then_some(plan)
+    });
+    assert!(plan.lines().all(|line| line.starts_with("log_lines_y") && line.contains("kept")), "{plan}");
+    drop(life);
 }
 
 #[test]
