@@ -2,6 +2,7 @@
 
 use crate::support::{Place, claim, commit, definite, on_both};
 use gocdnext_flow::store::{Store, StoreError};
+use std::time::Duration;
 
 on_both!(
     many_open_an_empty_place_at_once,
@@ -14,7 +15,15 @@ async fn many_open_an_empty_place_at_once(place: Place) {
     let opened: Vec<_> = (0..8)
         .map(|_| {
             let url = place.url.clone();
-            tokio::spawn(async move { Store::open(&url).await })
+            tokio::spawn(async move {
+                loop {
+                    match Store::open(&url).await {
+                        // the file's journal is made by one at a time, and SQLite lets nobody wait for that
+                        Err(StoreError::Transient { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+                        opened => return opened,
+                    }
+                }
+            })
         })
         .collect();
     for opened in opened {
