@@ -197,6 +197,10 @@ fn a_partition_is_planned_explained_dropped_and_counted_once() {
     assert!(!bench.told(&["plan"]).contains(FEBRUARY), "it is gone");
     let dropped = "gocdnext_retention_dropped_log_partitions_total";
     eventually("the drop is counted", || (life.series(dropped)? == 1).then_some(()));
+    eventually("it is written down that Kafka was told", || {
+        let logs = LogDatabase::look(&bench.url("logs.db").parse::<StateUrl>().unwrap());
+        runtime.block_on(logs.unacknowledged(9)).unwrap().is_empty().then_some(())
+    });
     let blocked = "gocdnext_retention_decisions_total{kind=\"drop_partition\"}";
     eventually("the decision is counted", || (life.series(blocked)? >= 1).then_some(()));
     drop(life);

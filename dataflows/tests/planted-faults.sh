@@ -150,6 +150,9 @@ plant "partitions: what is gone is remembered for good" retention/partitions.rs 
 tests='--test graph'
 plant "retention: policies do not reach the machines" driver.rs "retention.as_deref()" "None"
 plant "retention: outcomes do not reach the machines" decode/contract.rs "self.retention.then_some(" "false.then_some("
+# a log without partitions is none that the properties make
+tests='--lib sequencer'
+plant "sequencer: partitions that are not listed again are taken for read" sequencer.rs "self.unlisted(end) || " ""
 # here the graph would have to lose a race: the driver's own tests hold it
 tests='--lib driver'
 plant "driver: an epoch is closed before all of it has come" driver.rs "if may_come(&epoch) {" \

@@ -111,6 +111,21 @@ pub async fn run(logs: &LogDatabase, ledger: &impl Ledger, order: &Order) -> Res
     Ok(Report { now: catalogue.now, ensured, partitions })
 }
 
+/// What a dry run says of one partition, without reading the others; `None`: there is none of that name.
+pub async fn look_at(
+    logs: &LogDatabase,
+    ledger: &impl Ledger,
+    name: &str,
+) -> Result<Option<(Partition, Outcome)>, RetentionError> {
+    let catalogue = logs.catalogue().await?;
+    let Some(partition) = catalogue.partitions.into_iter().find(|partition| partition.name == name) else {
+        return Ok(None);
+    };
+    let order = Order { dry_run: true, ..Order::default() };
+    let outcome = Run { logs, ledger, order: &order }.partition(&partition, catalogue.now, 1).await?;
+    Ok(Some((partition, outcome)))
+}
+
 struct Run<'a, L> {
     logs: &'a LogDatabase,
     ledger: &'a L,

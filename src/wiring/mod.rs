@@ -20,7 +20,7 @@ pub use durable::{Durable, graph_config};
 pub use pipeline::Pipeline;
 pub use publisher::{PublishError, Publisher, ResultLog};
 pub use replay::{Replayed, read_files, replay};
-pub use retention::{Inputs, StateLedger};
+pub use retention::StateLedger;
 pub use run::{run, run_published, run_until};
 
 use crate::store::StateUrl;

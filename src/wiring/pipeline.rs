@@ -8,11 +8,12 @@ use super::{
     committer::{CommitError, Committer},
     durable::{Durable, graph_config},
     publisher::{PublishError, Publisher, ResultLog},
-    retention::{Executor, Inputs, Outbox},
+    retention::{Executor, Outbox},
 };
 use crate::{
     config::Config,
     published::Published,
+    retention::Inputs,
     sinks::kafka_letters::KafkaLetters,
     sources::kafka::{self, Shared, SourceError, StartAt},
 };

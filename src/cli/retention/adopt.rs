@@ -56,7 +56,7 @@ impl Adopt {
         }
         let config = self.settings.load(around)?.config;
         let told = upkeep::wait(async {
-            let (url, ledger) = parts(&config, Options::default()).await?;
+            let (url, ledger) = parts(&config, Options::look_only()).await?;
             let logs = LogDatabase::look(&url);
             let listed = retention::adoptable(&logs, &ledger, &self.partition, PATIENCE).await.map_err(failure)?;
             let warning = warning(&listed);
@@ -64,6 +64,8 @@ impl Adopt {
             if !asking.get(&warning).await {
                 return Err(declined());
             }
+            // state that is there: nothing was made to look at it
+            let (_, ledger) = parts(&config, Options::default()).await?;
             retention::adopt(&ledger, &listed, &self.reason).await.map_err(failure)?;
             Ok(format!("{}: {} jobs adopted\n", self.partition, listed.unknown.len()))
         })?;

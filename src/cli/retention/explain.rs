@@ -1,6 +1,6 @@
 //! `retention explain`: why a partition is kept, blocked or may go; what is known of a job's log.
 
-use super::{order, outcome::told_one, parts, plan::failure};
+use super::{outcome::told_one, parts, plan::failure};
 use crate::{
     cli::{Failure, settings::SettingFlags, state::print},
     config::{environment::Surroundings, table::verbs},
@@ -44,15 +44,14 @@ impl Explain {
                 return Ok(of_job(job, &known, &policies));
             }
             let logs = LogDatabase::look(&url);
-            let report = retention::run(&logs, &ledger, &order(&config, true)).await.map_err(failure)?;
-            let found = report.partitions.iter().find(|(partition, _)| partition.name == self.subject);
+            let found = retention::look_at(&logs, &ledger, &self.subject).await.map_err(failure)?;
             let Some((partition, outcome)) = found else {
                 return Err(Failure::Misuse(format!(
                     "log_lines has no partition {}; `gocdnext-flow retention plan` shows those there are",
                     self.subject
                 )));
             };
-            Ok(told_one(partition, outcome))
+            Ok(told_one(&partition, &outcome))
         })?;
         print(out, &told)
     }

@@ -12,6 +12,7 @@ use crate::{
     retention::{self, RetentionError},
     store::Options,
     upkeep,
+    wiring::RunError,
 };
 use clap::Args;
 use std::io::Write;
@@ -50,5 +51,8 @@ impl Plan {
 }
 
 pub(super) fn failure(error: RetentionError) -> Failure {
-    Failure::Other(error.into())
+    match error {
+        RetentionError::State(error) => RunError::from(error).into(),
+        RetentionError::Logs(error) => Failure::Other(error.into()),
+    }
 }

@@ -19,7 +19,7 @@ mod survey;
 mod watch;
 
 use super::{in_flight::InFlight, stop::Stop};
-use crate::{config::Config, published::Published, wiring::Inputs};
+use crate::{config::Config, published::Published, retention::Inputs};
 use client::Clients;
 use dataflows::{
     feed::Partition,

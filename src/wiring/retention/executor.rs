@@ -4,11 +4,11 @@
 //! It never holds up an epoch: while the log database is away there is no catalogue, so nothing is decided about
 //! partitions.
 
-use super::{Inputs, StateLedger};
+use super::StateLedger;
 use crate::{
     config::Config,
     logs::{Drop, LogDatabase, LogsError, LogsUrl},
-    retention::{self, Order, Outcome, Report, RetentionError},
+    retention::{self, Inputs, Order, Outcome, Report, RetentionError},
     sinks::{
         courier::{Courier, Record},
         dead_letters::SinkError,
@@ -17,9 +17,10 @@ use crate::{
     sources::stop::Stop,
     store::Store,
 };
-use dataflows::retention::partitions::told;
+use dataflows::retention::{Reason, partitions::told};
 use serde_json::json;
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,6 +42,8 @@ pub struct Executor {
     order: Order,
     ledger: StateLedger,
     inputs: Arc<Inputs>,
+    /// Connected, once it was there.
+    logs: Option<LogDatabase>,
     runtime: Handle,
     courier: Courier,
     stop: Arc<Stop>,
@@ -64,7 +67,7 @@ impl Executor {
             ..Order::default()
         };
         let (executes, ledger, in_trouble) = (config.retention_execute, StateLedger(store), false);
-        Ok(Self { url, executes, order, ledger, inputs, runtime, courier, stop, in_trouble })
+        Ok(Self { url, executes, order, ledger, inputs, logs: None, runtime, courier, stop, in_trouble })
     }
 
     /// Works until stopped.
@@ -92,15 +95,30 @@ impl Executor {
 
     fn work(&mut self, execute: bool) -> Result<(), Trouble> {
         let runtime = self.runtime.clone();
-        let logs = runtime.block_on(self.look(execute)).inspect_err(|_| self.inputs.catalogued(None))?;
+        let looked = runtime.block_on(async {
+            let logs = self.connected().await?;
+            self.look(&logs, execute).await?;
+            Ok::<_, RetentionError>(logs)
+        });
+        let logs = looked.inspect_err(|_| {
+            self.inputs.catalogued(None);
+        })?;
         self.tell(&logs)
     }
 
-    /// Lists the partitions, and carries out what is decided if it is time.
-    async fn look(&self, execute: bool) -> Result<LogDatabase, RetentionError> {
+    /// Makes nothing in the log database, unless it is to be worked on.
+    async fn connected(&mut self) -> Result<LogDatabase, LogsError> {
+        if let Some(logs) = &self.logs {
+            return Ok(logs.clone());
+        }
         let logs = if self.executes { LogDatabase::open(&self.url).await? } else { LogDatabase::look(&self.url) };
+        Ok(self.logs.insert(logs).clone())
+    }
+
+    /// Carries out what is decided, if it is time, and lists the partitions.
+    async fn look(&self, logs: &LogDatabase, execute: bool) -> Result<(), RetentionError> {
         if execute {
-            let report = retention::run(&logs, &self.ledger, &self.order).await?;
+            let report = retention::run(logs, &self.ledger, &self.order).await?;
             say(&report);
             self.inputs.found(obstacles(&report));
         }
@@ -110,17 +128,19 @@ impl Executor {
             partition.adopted = adopted.contains(&partition.name);
         }
         self.inputs.catalogued(Some(catalogue));
-        Ok(logs)
+        Ok(())
     }
 
-    /// Drops of which Kafka does not know yet.
+    /// Drops of which Kafka does not know yet; those of `retention run`, too.
     fn tell(&mut self, logs: &LogDatabase) -> Result<(), Trouble> {
         let runtime = self.runtime.clone();
         loop {
-            let drops = runtime.block_on(logs.unacknowledged(BATCH)).map_err(RetentionError::from)?;
+            let drops = runtime.block_on(logs.unacknowledged(BATCH))?;
             if drops.is_empty() {
                 return Ok(());
             }
+            // one that only looks may not write down that it has told
+            let writer = runtime.block_on(LogDatabase::open(&self.url))?;
             let topic = self.courier.topic().to_owned();
             let events: Vec<String> = drops.iter().map(event).collect();
             self.courier.deliver(drops.len(), |place, _| {
@@ -129,7 +149,7 @@ impl Executor {
                     .payload(events[place].as_bytes())
             })?;
             for drop in &drops {
-                runtime.block_on(logs.acknowledge(&drop.name)).map_err(RetentionError::from)?;
+                runtime.block_on(writer.acknowledge(&drop.name))?;
             }
         }
     }
@@ -186,7 +206,7 @@ fn say(report: &Report) {
     }
 }
 
-fn obstacles(report: &Report) -> std::collections::BTreeMap<String, dataflows::retention::Reason> {
+fn obstacles(report: &Report) -> BTreeMap<String, Reason> {
     let blocked = report.partitions.iter().filter_map(|(partition, outcome)| match outcome {
         Outcome::Blocked(obstacle) => Some((partition.name.clone(), obstacle.reason)),
         _ => None,

@@ -1,12 +1,10 @@
-//! Retention around the dataflow: what epochs are told of it ([`inputs`]), where decisions go
-//! ([`outbox`]), and how those about partitions are carried out ([`executor`]).
+//! Retention around the dataflow: where decisions go ([`outbox`]), how those about partitions are carried out
+//! ([`executor`]), and the state as whoever does that sees it ([`ledger`]).
 
 pub mod executor;
-pub mod inputs;
 pub mod ledger;
 pub mod outbox;
 
 pub use executor::Executor;
-pub use inputs::Inputs;
 pub use ledger::StateLedger;
 pub use outbox::Outbox;
