@@ -172,13 +172,25 @@ fn a_partition_is_planned_explained_dropped_and_counted_once() {
     });
     assert!(bench.told(&["plan"]).contains("falls due after"), "by stream time nothing is old yet");
 
+    assert!(bench.told(&["policy", "set", "--days", "36500", "--archive", "on"]).contains("36500 days"));
     bench.job(ARCHIVED, "2025-02-10", "success");
     bench.job(FAILED, "2025-03-10", "failed");
     bench.moves_to("2025-06-20T00:00:00Z");
-    let plan = eventually("the plan", || {
-        let plan = bench.told(&["plan"]);
-        plan.contains("to drop").then_some(plan)
+    let warned = eventually("the warning", || {
+        let asked = bench.retention(&["policy", "set", "--days", "30", "--archive", "on"]);
+        let said = String::from_utf8(asked.stderr).unwrap();
+        // until its events are read the job is not known
+        said.contains("20 lines would be dropped").then_some((asked.status.code(), said))
     });
+    assert_eq!(warned.0, Some(2), "{warned:?}");
+    for word in
+        ["--yes", "30 days", "(now: 36500 days)", "2 of 2 closed partitions", FEBRUARY, MARCH, "archive_failed"]
+    {
+        assert!(warned.1.contains(word), "{word}: {warned:?}");
+    }
+    assert!(bench.told(&["policy", "list"]).contains("36500 days"), "nothing was changed");
+    assert!(bench.told(&["policy", "set", "--days", "30", "--archive", "on", "--yes"]).contains("30 days"));
+    let plan = bench.told(&["plan"]);
     let row = |name: &str| plan.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(row(FEBRUARY).contains("20 lines of 1 jobs"), "{plan}");
     assert!(row(MARCH).contains("blocked"), "{plan}");
@@ -230,9 +242,18 @@ fn what_is_missing_is_told_with_what_to_do() {
     let none = flow().args(["retention", "plan", "--state", "sqlite:/nonexistent/state.db"]).output().unwrap();
     assert_eq!(none.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&none.stderr).contains("give --log-database"));
-    let days =
-        ["retention", "policy", "set", "--days", "0", "--archive", "on", "--state", "sqlite:/nonexistent/s.db"];
-    let zero = flow().args(days).output().unwrap();
-    assert_eq!(zero.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&zero.stderr).contains("add --yes"));
+    let set = |days: &str| {
+        let set = ["retention", "policy", "set", "--archive", "on", "--state", "sqlite:/nonexistent/s.db", "--days"];
+        let output = flow().args(set).arg(days).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for days in ["0", "6"] {
+        let (code, said) = set(days);
+        assert_eq!(code, Some(2), "{said}");
+        for word in ["give --yes", "is not known", "give --log-database"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+    }
+    let (code, said) = set("7");
+    assert_eq!(code, Some(1), "it goes on, and finds no directory: {said}");
 }

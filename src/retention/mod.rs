@@ -1,13 +1,14 @@
 //! Retention carried out: what the dataflow decides about partitions, done to the log database.
 //!
 //! [`executor`] runs, [`examine`] asks all that must be true of a partition before it goes, [`adopt`] is the one way out
-//! for partitions from before our time, [`ledger`] what all of them need of the state, [`inputs`] what the epochs are
-//! told. What must stay true: whatever is
-//! not known blocks, and each answer is asked for again under the lock under which the partition is dropped.
+//! for partitions from before our time, [`foresee`] says what a change of policies would do, [`ledger`] is what all of
+//! them need of the state, [`inputs`] what the epochs are told. What must stay true: whatever is not known blocks, and
+//! each answer is asked for again under the lock under which the partition is dropped.
 
 pub mod adopt;
 pub mod examine;
 pub mod executor;
+pub mod foresee;
 pub mod inputs;
 pub mod ledger;
 
@@ -15,6 +16,7 @@ pub use self::{
     adopt::{Adoptable, adopt, adoptable},
     examine::{Obstacle, Standing},
     executor::{Order, Outcome, Report, look_at, run},
+    foresee::{Foreseen, fate, foresee},
     inputs::Inputs,
     ledger::{Adoption, Known, Ledger},
 };

@@ -10,6 +10,7 @@ mod support;
 mod adopting;
 mod cut_off;
 mod ensuring;
+mod foreseeing;
 mod locking;
 mod obstacles;
 mod tricks;

@@ -1,6 +1,7 @@
 //! `retention`: for how long logs are kept, and what becomes of them. One file a verb: arguments in, words out.
 
 mod adopt;
+mod consent;
 mod explain;
 mod outcome;
 mod plan;

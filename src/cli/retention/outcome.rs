@@ -21,7 +21,8 @@ pub fn told(report: &Report) -> String {
     if rows.is_empty() { "log_lines has no partitions\n".to_owned() } else { rows }
 }
 
-fn line(partition: &Partition, outcome: &Outcome) -> String {
+/// A partition and what becomes of it.
+pub fn line(partition: &Partition, outcome: &Outcome) -> String {
     let (word, why) = words(outcome);
     format!("{:<24} {word:<12} {why}\n", partition.name)
 }

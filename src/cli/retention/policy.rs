@@ -1,5 +1,6 @@
 //! `retention policy`: for how long logs are kept, and whether they are archived first.
 
+use super::consent::{Change, consent};
 use crate::{
     cli::{
         Failure,
@@ -23,7 +24,8 @@ Examples:
   gocdnext-flow retention policy list
 
 Holds from the next epoch on. A partition holds the lines of all projects, so it is kept for the longest time that
-any policy says; without a default policy nothing is dropped.";
+any policy says; without a default policy nothing is dropped. Where much falls due at once, which may be a slip of the
+unit, it says what would be dropped and asks; scripts say --yes.";
 
 /// For how long logs are kept, and whether they are archived
 #[derive(Debug, Subcommand)]
@@ -62,7 +64,7 @@ pub struct Set {
     /// Whether each job's log must be archived before it may go
     #[arg(long, value_enum)]
     archive: Switch,
-    /// Accept a retention of no days
+    /// Do not ask, whatever falls due by it at once
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -72,17 +74,14 @@ pub struct Set {
 impl Set {
     pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
         let config = self.settings.load(around)?.config;
-        if self.days == 0 && !self.yes {
-            return Err(Failure::Misuse(
-                "with 0 days every partition may be dropped as soon as its month is over; add --yes if that is meant"
-                    .into(),
-            ));
-        }
         let policy = Policy { log_retention_days: self.days, archive: self.archive == Switch::On };
         let project = self.project.map(|project| project.as_u128());
         upkeep::wait(async {
-            let store = Store::open(&config.state).await?;
-            Ok::<_, RunError>(store.set_policy(project, policy).await?)
+            if !self.yes {
+                consent(&config, Change { project, policy: Some(policy) }).await?;
+            }
+            let store = Store::open(&config.state).await.map_err(RunError::from)?;
+            Ok::<_, Failure>(store.set_policy(project, policy).await.map_err(RunError::from)?)
         })?;
         print(out, &columns([(&*named(project), told(policy))]))
     }
@@ -127,6 +126,9 @@ pub struct Remove {
     /// The project's id; without it the default is removed, and then nothing is dropped
     #[arg(long, value_name = "UUID")]
     project: Option<Uuid>,
+    /// Do not ask, whatever falls due by it at once
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     settings: SettingFlags<{ verbs::RETENTION }>,
 }
@@ -136,8 +138,11 @@ impl Remove {
         let config = self.settings.load(around)?.config;
         let project = self.project.map(|project| project.as_u128());
         let removed = upkeep::wait(async {
-            let store = Store::open(&config.state).await?;
-            Ok::<_, RunError>(store.remove_policy(project).await?)
+            if !self.yes {
+                consent(&config, Change { project, policy: None }).await?;
+            }
+            let store = Store::open(&config.state).await.map_err(RunError::from)?;
+            Ok::<_, Failure>(store.remove_policy(project).await.map_err(RunError::from)?)
         })?;
         if removed {
             return print(out, &format!("removed the policy of {}\n", named(project)));
