@@ -154,3 +154,4 @@ fn open_metrics_format() {
 }
 
 mod grammar;
+mod relabelling;

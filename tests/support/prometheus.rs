@@ -30,13 +30,15 @@ impl Drop for Prometheus {
 }
 
 impl Prometheus {
-    /// `None` where it is not installed.
+    /// Scrapes one target; `None` where it is not installed.
     pub fn start(target: SocketAddr, folder: &Path) -> Option<Self> {
+        Self::with_jobs(&format!("- {{job_name: flow, static_configs: [{{targets: [\"{target}\"]}}]}}"), folder)
+    }
+
+    /// With scrape jobs, as a list in YAML; `None` where it is not installed.
+    pub fn with_jobs(jobs: &str, folder: &Path) -> Option<Self> {
         let config = folder.join("prometheus.yml");
-        let scrape = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs: [{{job_name: flow, static_configs: [{{targets: [\"{target}\"]}}]}}]\n"
-        );
+        let scrape = format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}\n");
         std::fs::write(&config, scrape).unwrap();
         let address = free_address();
         let started = Command::new("prometheus")

@@ -1,0 +1,110 @@
+{{- /* Names, labels and the environment: what more than one template needs. */ -}}
+
+{{- define "flow.name" -}}
+{{ .Release.Name }}-server
+{{- end }}
+
+{{- define "flow.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: server
+{{- end }}
+
+{{- define "flow.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "flow.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "flow.serviceAccount" -}}
+{{ .Values.server.serviceAccount.name | default (ternary (include "flow.name" .) "default" .Values.server.serviceAccount.create) }}
+{{- end }}
+
+{{- define "flow.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end -}}
+{{- end }}
+
+{{- define "flow.replicas" -}}
+{{- if kindIs "invalid" .Values.server.replicas }}{{ ternary 2 1 .Values.ha }}{{ else }}{{ .Values.server.replicas | int }}{{ end }}
+{{- end }}
+
+{{- define "flow.stateFolder" }}/var/lib/gocdnext-flow{{ end }}
+{{- define "flow.tlsFolder" }}/etc/gocdnext-flow/kafka-tls{{ end }}
+
+{{- /* A value of YAML as a setting takes it: lists by commas, whole numbers without an exponent. */ -}}
+{{- define "flow.text" -}}
+{{- if kindIs "slice" . }}{{ join "," . }}{{ else if kindIs "float64" . }}{{ . | int64 }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{- /* librdkafka's a.b as a variable. */ -}}
+{{- define "flow.kafkaVariable" -}}
+GOCDNEXT_FLOW_KAFKA_{{ . | upper | replace "." "_" }}
+{{- end }}
+
+{{- define "flow.fromSecret" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .secret }}
+      key: {{ .key }}
+{{- end }}
+
+{{- define "flow.environment" -}}
+- name: GOCDNEXT_FLOW_LISTEN
+  value: 0.0.0.0:8153
+- name: GOCDNEXT_FLOW_HA
+  value: {{ .Values.ha | quote }}
+{{ include "flow.kafkaEnvironment" . }}
+{{ if eq .Values.state.type "sqlite" -}}
+- name: GOCDNEXT_FLOW_STATE
+  value: sqlite:{{ include "flow.stateFolder" . }}/gocdnext-flow.db
+{{- else -}}
+{{ with .Values.state.postgres }}{{ include "flow.fromSecret" (dict "name" "GOCDNEXT_FLOW_STATE" "secret" .existingSecret "key" .key) }}{{ end }}
+{{- end }}
+{{- with .Values.logDatabase }}
+{{- if .existingSecret }}
+{{ include "flow.fromSecret" (dict "name" "GOCDNEXT_FLOW_LOG_DATABASE" "secret" .existingSecret "key" .key) }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}
+- name: GOCDNEXT_FLOW_{{ upper $name }}
+  value: {{ include "flow.text" $value | quote }}
+{{- end }}
+{{- with .Values.server.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "flow.kafkaEnvironment" -}}
+{{- with .Values.kafka -}}
+- name: GOCDNEXT_FLOW_BROKERS
+  value: {{ .brokers | quote }}
+- name: GOCDNEXT_FLOW_TOPIC
+  value: {{ .topic | quote }}
+- name: GOCDNEXT_FLOW_DEAD_LETTER_TOPIC
+  value: {{ .deadLetterTopic | quote }}
+- name: GOCDNEXT_FLOW_DECISION_TOPIC
+  value: {{ .decisionTopic | quote }}
+- name: GOCDNEXT_FLOW_GROUP_ID
+  value: {{ .groupId | quote }}
+{{- range $property, $value := .properties }}
+- name: {{ include "flow.kafkaVariable" $property }}
+  value: {{ include "flow.text" $value | quote }}
+{{- end }}
+{{- $secret := .existingSecret }}
+{{- range $property, $key := .secretProperties }}
+{{ include "flow.fromSecret" (dict "name" (include "flow.kafkaVariable" $property) "secret" $secret "key" $key) }}
+{{- end }}
+{{- if .tls.existingSecret }}
+{{- range $property, $key := dict "ssl.ca.location" .tls.caKey "ssl.certificate.location" .tls.certificateKey "ssl.key.location" .tls.privateKeyKey }}
+{{- if $key }}
+- name: {{ include "flow.kafkaVariable" $property }}
+  value: {{ include "flow.tlsFolder" $ }}/{{ $key }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
