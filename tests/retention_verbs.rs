@@ -49,12 +49,26 @@ impl Drop for Life {
 }
 
 impl Life {
-    /// The value of a series without labels, or with these.
-    fn series(&self, name: &str) -> Option<u64> {
+    /// What it answers to a GET, status line and all.
+    fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// What `/api/v1/retention` says once series are shown.
+    fn retention(&self) -> Option<Value> {
+        let answer = self.get("/api/v1/retention")?;
+        let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+        body["epoch"].is_u64().then_some(body)
+    }
+
+    /// The value of a series without labels, or with these.
+    fn series(&self, name: &str) -> Option<u64> {
+        let answer = self.get("/metrics")?;
         let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line?.parse().ok()
     }
@@ -203,6 +217,7 @@ fn a_partition_is_planned_explained_dropped_and_counted_once() {
         assert!(explained.contains(word), "{explained}");
     }
 
+    told_over_http(&life);
     let json: Value = serde_json::from_str(&bench.told(&["run", "--dry-run", "--format", "json"])).unwrap();
     assert_eq!(json["partitions"][0]["outcome"], "to_drop");
     assert!(bench.told(&["run"]).contains("dropped"));
@@ -213,14 +228,52 @@ fn a_partition_is_planned_explained_dropped_and_counted_once() {
         let logs = LogDatabase::look(&bench.url("logs.db").parse::<StateUrl>().unwrap());
         runtime.block_on(logs.unacknowledged(9)).unwrap().is_empty().then_some(())
     });
-    let blocked = "gocdnext_retention_decisions_total{kind=\"drop_partition\"}";
-    eventually("the decision is counted", || (life.series(blocked)? >= 1).then_some(()));
+    for (outcome, count) in [("decided", 2), ("executed", 1)] {
+        let series = format!("gocdnext_retention_decisions_total{{kind=\"drop_partition\",outcome=\"{outcome}\"}}");
+        eventually("the decision is counted", || (life.series(&series)? == count).then_some(()));
+    }
     drop(life);
     let life = bench.run(&[]);
+    // from the first scrape on that shows anything
+    let first = eventually("the series", || life.get("/metrics").filter(|all| all.contains("gocdnext_queue_depth{")));
+    for series in [
+        "gocdnext_retention_decisions_total{kind=\"drop_partition\",outcome=\"executed\"} 1",
+        "gocdnext_retention_blocked_partitions{reason=\"archive_failed\"} 1",
+        "gocdnext_retention_oldest_partition_age_seconds ",
+        "gocdnext_retention_decisions_total{kind=\"archive_logs\",outcome=\"unanswered\"} 10",
+        "gocdnext_retention_archives_waiting 0",
+    ] {
+        assert!(first.contains(series), "{series}: {first}");
+    }
     bench.moves_to("2025-06-21T00:00:00Z");
     eventually("the series", || life.series("gocdnext_retention_archives_waiting"));
     std::thread::sleep(Duration::from_secs(6));
     assert_eq!(life.series(dropped), Some(1), "told again it would count once");
+}
+
+/// A pipeline that drops nothing sees what is in the way, and tells it with all that it rests on.
+fn told_over_http(life: &Life) {
+    let blocked = "gocdnext_retention_blocked_partitions{reason=\"archive_failed\"}";
+    eventually("what is in the way", || (life.series(blocked)? == 1).then_some(()));
+    let epoch = || life.series("gocdnext_flow_committed_epoch").unwrap();
+    let before = epoch();
+    let told = life.retention().unwrap();
+    assert!((before..=epoch()).contains(&told["epoch"].as_u64().unwrap()), "{before} {told}");
+    assert_eq!(told["stream_time"], "2025-06-20T00:00:00Z");
+    assert_eq!(told["policies"]["default"], json!({"log_retention_days": 30, "archive": true}));
+    assert_eq!(told["policies"]["longest_retention_days"], 30);
+    assert_eq!((&told["partitions_total"], &told["pending_drops"]), (&json!(2), &json!([FEBRUARY])));
+    let [february, march] = told["partitions"].as_array().unwrap().as_slice() else { panic!("{told}") };
+    assert_eq!((&february["partition"], &february["verdict"]), (&json!(FEBRUARY), &json!("to_drop")));
+    assert_eq!((&march["verdict"], &march["blocked_by"]), (&json!("blocked"), &json!("archive_failed")));
+    assert_eq!(march["jobs"], json!([uuid::Uuid::from_u128(FAILED).to_string()]));
+    assert_eq!((&march["facts"]["rows"], &march["due"]), (&json!(20), &json!("2025-05-01T00:00:00Z")));
+    // its failure came before it was asked for: ten tries without an answer
+    let nothing = json!({"waiting": 0, "failing": 0, "oldest_waiting_since": null, "given_up_total": 1});
+    assert_eq!(told["archives"], nothing);
+    let tries = json!({"decided": 10, "executed": 0, "failed": 0, "unanswered": 10, "withdrawn": 0});
+    assert_eq!(told["decisions"]["archive_logs"], tries);
+    assert_eq!(told["decisions"]["drop_partition"], json!({"decided": 2, "executed": 0}), "age allows both");
 }
 
 #[test]

@@ -6,10 +6,7 @@ use crate::{
     names::Names,
     rebucket::{Buckets, Carried},
     registry::{Registry, Snapshot},
-    retention::{
-        Decision,
-        partitions::{Given, Moment},
-    },
+    retention::partitions::{Decided, Given, Moment},
     route::Share,
     series::Deltas,
     settings::Settings,
@@ -47,8 +44,8 @@ impl Ledger {
     }
 
     /// What an epoch decides about partitions, each decision once ever; nothing while retention is off.
-    pub fn decide(&mut self, end: &EpochEnd, stream_time: StreamTime) -> Vec<Decision> {
-        let Some(input) = &end.retention else { return vec![] };
+    pub fn decide(&mut self, end: &EpochEnd, stream_time: StreamTime) -> Decided {
+        let Some(input) = &end.retention else { return Decided::default() };
         self.given.decide(input, Moment::of(end, stream_time), self.months_ahead)
     }
 

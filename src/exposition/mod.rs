@@ -1,4 +1,5 @@
-//! What `/metrics` and `/api/v1/snapshot` say: one walk over the published snapshot, written by one of three writers.
+//! What `/metrics` and `/api/v1/snapshot` say: one walk over the published snapshot, written by one of three writers; and
+//! what `/api/v1/retention` says of the same.
 //!
 //! The `prometheus` crate writes neither OpenMetrics nor exemplars, so the text is ours (`docs/adr/0001-*.md`); it
 //! serves for own health and `process_*`. Everything here is a function of what is [`Published`]: a scrape never
@@ -8,6 +9,7 @@ mod dataflow;
 mod json;
 mod own;
 mod retention;
+mod retention_json;
 mod text;
 
 use crate::published::Published;
@@ -91,6 +93,12 @@ pub fn snapshot_json(published: &Published, settings: &Settings) -> String {
         retention::write(snapshot, &mut json);
     }
     json.finish()
+}
+
+/// Retention as JSON; `epoch` null while nothing may be shown.
+#[must_use]
+pub fn retention_json(published: &Published) -> String {
+    retention_json::of(published.shown().as_deref()).to_string()
 }
 
 #[cfg(test)]

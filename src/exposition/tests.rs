@@ -155,3 +155,4 @@ fn open_metrics_format() {
 
 mod grammar;
 mod relabelling;
+mod retention;

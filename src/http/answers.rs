@@ -11,11 +11,12 @@ use serde_json::json;
 use std::{any::Any, time::Duration};
 
 /// Every path that exists, and what is there.
-pub const PATHS: [(&str, &str); 4] = [
+pub const PATHS: [(&str, &str); 5] = [
     ("/metrics", "the series, as Prometheus text 0.0.4 or OpenMetrics 1.0"),
     ("/healthz", "200 while the process lives"),
     ("/readyz", "200 when it keeps up, else 503; each check in JSON"),
     ("/api/v1/snapshot", "the last committed epoch, in JSON"),
+    ("/api/v1/retention", "what becomes of job logs as of the same epoch, in JSON"),
 ];
 
 /// `/`: where to look.

@@ -31,6 +31,8 @@ pub struct HttpState {
     published: Arc<Published>,
     settings: Arc<Settings>,
     force_text_format: bool,
+    /// There is a log database.
+    retention: bool,
     /// One permit for each rendering that is under way.
     renderers: Arc<Semaphore>,
     limits: Limits,
@@ -62,6 +64,7 @@ impl HttpState {
             published,
             settings: Arc::new(config.dataflow.clone()),
             force_text_format: config.force_text_format,
+            retention: config.log_database.is_some(),
             renderers: Arc::new(Semaphore::new(scrape::RENDERERS)),
             limits,
         }
@@ -77,6 +80,7 @@ pub fn app(state: HttpState) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(scrape::metrics))
         .route("/api/v1/snapshot", get(scrape::snapshot))
+        .route("/api/v1/retention", get(scrape::retention))
         .fallback(answers::unknown_path)
         .method_not_allowed_fallback(answers::wrong_method)
         .with_state(state);

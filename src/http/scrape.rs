@@ -1,4 +1,4 @@
-//! `/metrics` and `/api/v1/snapshot`: the published snapshot, rendered off the threads that serve connections.
+//! `/metrics`, `/api/v1/snapshot` and `/api/v1/retention`: the published snapshot, rendered off the threads that serve connections.
 //!
 //! What must stay true: the rendering and nothing else decides what is shown (I2, I3), and only a few render at once
 //! (I6), also where clients went away: the rendering itself holds its permit.
@@ -33,6 +33,15 @@ pub async fn metrics(State(state): State<HttpState>, headers: HeaderMap) -> Resp
 /// The dataflow series as JSON.
 pub async fn snapshot(State(state): State<HttpState>) -> Response {
     let rendered = off_thread(&state, |state| exposition::snapshot_json(&state.published, &state.settings));
+    answer(rendered.await, "application/json")
+}
+
+/// What becomes of job logs, as JSON.
+pub async fn retention(State(state): State<HttpState>) -> Response {
+    if !state.retention {
+        return error(StatusCode::NOT_FOUND, "retention is off: it is on where log_database is set");
+    }
+    let rendered = off_thread(&state, |state| exposition::retention_json(&state.published));
     answer(rendered.await, "application/json")
 }
 

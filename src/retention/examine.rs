@@ -10,7 +10,7 @@ use crate::logs::{Found, Lined, Survey};
 use dataflows::{
     event::Id,
     retention::{
-        Fact, LedgerRow, Partition, Policies, Reason, RetentionInput,
+        Catalogue, Fact, LedgerRow, Obstacle, Partition, Policies, Reason, RetentionInput,
         partitions::{Moment, Verdict, judge, why},
         row::job_passes,
     },
@@ -37,18 +37,6 @@ impl Standing {
     pub fn vouched(&self, partition: &Partition) -> Partition {
         Partition { adopted: self.adopted.contains(&partition.name), ..partition.clone() }
     }
-}
-
-/// Why a partition is kept though it is old.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
-    pub reason: Reason,
-    /// In words.
-    pub why: String,
-    /// By name: how many lines, how many jobs.
-    pub facts: BTreeMap<String, Fact>,
-    /// Some of the jobs that are in the way.
-    pub jobs: Vec<Id>,
 }
 
 /// What there is to say of a partition.
@@ -78,6 +66,14 @@ pub fn at_a_glance(partition: &Partition, standing: &Standing, clock: Millis) ->
             Some(Examined::Blocked(Obstacle { reason, why, facts: facts.map(named).into(), jobs: vec![] }))
         }
     }
+}
+
+/// The partitions that may go by policies and clocks alone.
+#[must_use]
+pub fn old_enough(catalogue: &Catalogue, standing: &Standing) -> BTreeSet<String> {
+    let old =
+        catalogue.partitions.iter().filter(|partition| at_a_glance(partition, standing, catalogue.now).is_none());
+    old.map(|partition| partition.name.clone()).collect()
 }
 
 fn named((name, number): (&str, i64)) -> (String, Fact) {

@@ -6,13 +6,13 @@
 
 use super::{
     RetentionError,
-    examine::{Examined, Obstacle, at_a_glance, examine},
+    examine::{Examined, at_a_glance, examine},
     ledger::Ledger,
 };
 use crate::logs::{Drop, Ensured, Found, Lock, LogDatabase, LogsError};
 use dataflows::{
     event::Id,
-    retention::{Kind, Partition, Subject, decision, month::Month, partitions::missing},
+    retention::{Kind, Obstacle, Partition, Subject, decision, month::Month, partitions::missing},
     time::Millis,
 };
 use std::time::Duration;

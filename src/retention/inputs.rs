@@ -10,14 +10,13 @@ use crate::{
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dataflows::{
-    retention::{Catalogue, Policies, Reason, RetentionInput},
+    retention::{Catalogue, Obstacles, Policies, RetentionInput},
     time::Millis,
 };
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -32,9 +31,11 @@ const LEAST_PAUSE: Duration = Duration::from_millis(100);
 pub struct Inputs {
     policies: ArcSwapOption<Policies>,
     catalogue: ArcSwapOption<Catalogue>,
+    /// The log database was asked last and did not answer.
+    away: AtomicBool,
     complete_from: AtomicI64,
-    /// What the executor has found in the way of drops, by partition.
-    obstacles: ArcSwap<BTreeMap<String, Reason>>,
+    /// What was found in the way of drops when the partitions were read last.
+    obstacles: ArcSwap<Obstacles>,
 }
 
 impl Inputs {
@@ -42,7 +43,8 @@ impl Inputs {
     pub fn new(complete_from: Option<Millis>) -> Self {
         let complete_from = AtomicI64::new(complete_from.unwrap_or(NEVER));
         let (policies, catalogue) = (ArcSwapOption::empty(), ArcSwapOption::empty());
-        Self { policies, catalogue, complete_from, obstacles: ArcSwap::default() }
+        let away = AtomicBool::new(false);
+        Self { policies, catalogue, away, complete_from, obstacles: ArcSwap::default() }
     }
 
     /// What an epoch that ends now is told; `None`: the policies are not known yet.
@@ -59,12 +61,12 @@ impl Inputs {
     }
 
     #[must_use]
-    pub fn obstacles(&self) -> Arc<BTreeMap<String, Reason>> {
+    pub fn obstacles(&self) -> Arc<Obstacles> {
         self.obstacles.load_full()
     }
 
-    /// After a run of the executor.
-    pub fn found(&self, obstacles: BTreeMap<String, Reason>) {
+    /// After the partitions were read.
+    pub fn found(&self, obstacles: Obstacles) {
         self.obstacles.store(Arc::new(obstacles));
     }
 
@@ -87,7 +89,15 @@ impl Inputs {
 
     /// What the log database has; `None`: it cannot be asked at present.
     pub fn catalogued(&self, catalogue: Option<Catalogue>) {
+        self.away.store(catalogue.is_none(), Relaxed);
         self.catalogue.store(catalogue.map(Arc::new));
+    }
+
+    /// The log database cannot be asked: what a former life of the process knew of it holds no more. False before it was
+    /// asked for the first time.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.away.load(Relaxed)
     }
 
     /// Keeps the policies up to date until stopped.

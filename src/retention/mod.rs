@@ -14,12 +14,14 @@ pub mod ledger;
 
 pub use self::{
     adopt::{Adoptable, adopt, adoptable},
-    examine::{Obstacle, Standing},
+    examine::{Standing, old_enough},
     executor::{Order, Outcome, Report, look_at, run},
     foresee::{Foreseen, fate, foresee},
     inputs::Inputs,
     ledger::{Adoption, Known, Ledger},
 };
+
+pub use dataflows::retention::Obstacle;
 
 use crate::{logs::LogsError, store::StoreError};
 

@@ -4,7 +4,7 @@ use super::{RunError, sweeping::LogSize};
 use crate::{sources::files::Marks, store::Manifest};
 use dataflows::{
     feed::PartitionProgress,
-    retention::Kind,
+    retention::Figures,
     sequencer::Maxima,
     settings::Settings,
     time::{Millis, NextOffset, StreamTime},
@@ -44,9 +44,9 @@ pub struct Details {
     /// All that Kafka had was read.
     #[serde(default)]
     pub caught_up: bool,
-    /// Decisions of retention so far, by kind.
+    /// What is shown of retention.
     #[serde(default)]
-    pub decisions: [u64; Kind::NAMES.len()],
+    pub retention: Figures,
     /// The ledger's blobs of earlier epochs are of another shape, and in no use any more.
     #[serde(default)]
     pub ledger_from: u64,

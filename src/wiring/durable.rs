@@ -177,7 +177,7 @@ async fn retried<T, F: Future<Output = Result<T, StoreError>>>(
 }
 
 /// Until it is not a transient error any more.
-async fn patiently<T>(mut work: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(super) async fn patiently<T>(mut work: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
     loop {
         match work().await {
             Err(StoreError::Transient { reason }) => {

@@ -6,7 +6,7 @@
 use super::{
     RunError,
     committer::{CommitError, Committer},
-    durable::{Durable, graph_config},
+    durable::{Durable, graph_config, patiently},
     publisher::{PublishError, Publisher, ResultLog},
     retention::{Executor, Outbox},
 };
@@ -90,7 +90,10 @@ impl Pipeline {
         let mut settings = config.dataflow.clone();
         settings.retention.on = config.log_database.is_some();
         if settings.retention.on {
-            shared.retention = Some(Arc::new(Inputs::new(details.complete_from)));
+            let inputs = Inputs::new(details.complete_from);
+            // an epoch without policies would hold back archives that are due
+            writer.runtime.block_on(patiently(async || inputs.ask_policies(&writer.store).await))?;
+            shared.retention = Some(Arc::new(inputs));
         }
         if let Some(ends) = &details.first_ends {
             // nobody else has set them yet

@@ -68,7 +68,9 @@ impl Publisher {
         let shown = committer.details.shown;
         let gate = Gate::new(Arc::clone(&shared.first_ends), shown);
         if shown {
-            let snapshot = ledger.snapshot();
+            let mut snapshot = ledger.snapshot();
+            let figures = &committer.details.retention;
+            snapshot.retention = shared.retention.as_ref().map(|_| Arc::new(Shown::restored(figures.clone())));
             let own = &shared.published.own;
             own.committed_epoch.store(snapshot.epoch.0, Relaxed);
             own.stream_time_ms.store(snapshot.stream_time.0, Relaxed);
@@ -154,13 +156,16 @@ impl Publisher {
         if moment.caught_up {
             details.complete_from.get_or_insert(output.stream_time.0);
         }
-        let mut decisions = output.retention.decisions.clone();
-        decisions.extend(self.ledger.decide(&output.end, output.stream_time));
-        for decision in &decisions {
-            details.decisions[decision.kind.index()] += 1;
+        let decided = self.ledger.decide(&output.end, output.stream_time);
+        details.retention.add(&output.retention, &decided);
+        let mut shown =
+            Shown { input: output.end.retention.clone(), moment, obstacles: inputs.obstacles(), ..Shown::default() };
+        if inputs.is_away() || shown.input.as_ref().is_some_and(|input| input.catalogue.is_some()) {
+            details.retention.partitions = shown.partition_figures();
         }
-        let input = output.end.retention.as_deref();
-        let shown = Shown::of(details.decisions, &output.retention, input, moment, &inputs.obstacles());
+        shown.figures = details.retention.clone();
+        let mut decisions = output.retention.decisions.clone();
+        decisions.extend(decided.decisions);
         (decisions, Some(Arc::new(shown)))
     }
 }

@@ -65,6 +65,19 @@ async fn nothing_is_shown_before_it_is_published() {
 }
 
 #[tokio::test]
+async fn retention_is_told_where_it_is_on() {
+    let published = || Published::new(Names::new(1));
+    let off = HttpState::new(published(), &Config::default());
+    let (status, _, body) = ask(off, "GET", "/api/v1/retention", &[]).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(text(body).contains("log_database"));
+    let config = Config { log_database: Some("sqlite:logs.db".parse().unwrap()), ..Config::default() };
+    let (status, headers, body) = ask(HttpState::new(published(), &config), "GET", "/api/v1/retention", &[]).await;
+    assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"application/json".parse().unwrap()));
+    assert_eq!(text(body), r#"{"epoch":null,"stream_time":null}"#);
+}
+
+#[tokio::test]
 async fn the_snapshot_says_what_metrics_say() {
     let (status, headers, body) = ask(state(), "GET", "/api/v1/snapshot", &[]).await;
     assert_eq!((status, &headers["content-type"]), (StatusCode::OK, &"application/json".parse().unwrap()));

@@ -33,14 +33,29 @@ const KEPT_BEYOND_DAYS: Millis = 62;
 struct Entry {
     key: Key,
     pending: Pending,
-    /// As in the sets of those that wait: since when, and whether it is held.
-    listed: Option<(Millis, bool)>,
+    /// As in the sets of those that wait.
+    listed: Option<Listed>,
     /// In the list of what the open epoch touched.
     touched: bool,
     /// In the list of what is to be stored.
     changed: bool,
     /// Some blob has it: its end must be stored, too.
     stored: bool,
+}
+
+/// An attempt that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Listed {
+    since: Millis,
+    held: bool,
+    failing: bool,
+}
+
+impl Listed {
+    fn of(pending: &Pending) -> Option<Self> {
+        let (held, failing) = (pending.is_held(), pending.is_failing());
+        pending.waiting_since().map(|since| Self { since, held, failing })
+    }
 }
 
 /// See the module.
@@ -55,6 +70,8 @@ pub struct ArchivesMachine {
     waiting: BTreeSet<(Millis, Slot)>,
     /// Those whose project does not archive.
     held: BTreeSet<(Millis, Slot)>,
+    /// How many of those that wait are failing.
+    failing: u64,
     touched: Vec<Slot>,
     rows: HashMap<Key, LedgerRow>,
     /// Of the last epoch; `None`: those that are held are to be looked at.
@@ -91,6 +108,7 @@ impl ArchivesMachine {
             due: ChunkBounds::default(),
             waiting: BTreeSet::new(),
             held: BTreeSet::new(),
+            failing: 0,
             touched: vec![],
             rows: HashMap::new(),
             policies: None,
@@ -192,19 +210,21 @@ impl ArchivesMachine {
     }
 
     /// Puts it into the set it belongs to.
-    fn list(&mut self, slot: Slot, place: Option<(Millis, bool)>) {
+    fn list(&mut self, slot: Slot, place: Option<Listed>) {
         let Some(entry) = self.entries.get_mut(slot) else { return };
         let before = std::mem::replace(&mut entry.listed, place);
         if before == place {
             return;
         }
-        if let Some((since, held)) = before {
+        if let Some(Listed { since, held, failing }) = before {
             let set = if held { &mut self.held } else { &mut self.waiting };
             set.remove(&(since, slot));
+            self.failing -= u64::from(failing && !held);
         }
-        if let Some((since, held)) = place {
+        if let Some(Listed { since, held, failing }) = place {
             let set = if held { &mut self.held } else { &mut self.waiting };
             set.insert((since, slot));
+            self.failing += u64::from(failing && !held);
         }
     }
 
@@ -226,6 +246,7 @@ impl ArchivesMachine {
         closed.retention.ledger_rows.extend(self.rows.drain().map(|(_, row)| row));
         closed.retention.waiting += self.waiting.len() as u64;
         closed.retention.oldest_waiting = self.waiting.first().map(|(since, _)| *since);
+        closed.retention.failing += self.failing;
         closed.deltas.quality.over_limit[Limit::PendingArchives as usize] += std::mem::take(&mut self.over_limit);
     }
 
@@ -236,7 +257,7 @@ impl ArchivesMachine {
         let archives = policies.archives(entry.pending.project);
         let before = entry.pending.clone();
         let next = loop {
-            let step = entry.pending.step(at.now, &self.settings, archives);
+            let step = entry.pending.step(at.now, &self.settings, archives, &mut closed.retention.fates);
             match step {
                 Step::Ask { .. } | Step::GiveUp { .. } => {
                     closed.retention.decisions.extend(decided(
@@ -250,11 +271,11 @@ impl ArchivesMachine {
                 Step::Wait(_) | Step::Hold | Step::Over => break step,
             }
         };
-        let listed = entry.pending.waiting_since().map(|since| (since, entry.pending.is_held()));
+        let listed = Listed::of(&entry.pending);
         let changed = entry.pending != before;
         self.list(slot, listed);
         let kept_until = match listed {
-            Some((since, true)) => kept_until(since, policies),
+            Some(Listed { since, held: true, .. }) => kept_until(since, policies),
             _ => NEVER,
         };
         if next == Step::Over || at.now.is_past(kept_until) {
@@ -334,8 +355,7 @@ impl ArchivesMachine {
         let slots: Vec<Slot> = self.entries.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             self.due.lower(slot, Millis::MIN);
-            let pending = &self.entries[slot].pending;
-            let listed = pending.waiting_since().map(|since| (since, pending.is_held()));
+            let listed = Listed::of(&self.entries[slot].pending);
             self.list(slot, listed);
         }
     }

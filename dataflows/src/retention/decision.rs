@@ -63,6 +63,43 @@ impl Kind {
     pub const NAMES: [&'static str; 4] = ["ensure_partition", "archive_logs", "drop_partition", "blocked"];
 }
 
+/// What became of a decision, as far as it is over. With `decided`, under which every decision counts, the closed list of
+/// the label `outcome`; docs/rules.md, "What becomes of decisions".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Fate {
+    /// Done: the partition is there, or is there no more; the log is archived, or there was nothing to archive.
+    Executed,
+    /// The archive has failed.
+    Failed,
+    /// Nothing was heard of the archive.
+    Unanswered,
+    /// It is no more the case: another took its place, or what it was about is gone.
+    Withdrawn,
+}
+
+/// So many decisions came to each [`Fate`].
+pub type Fates = [u64; Fate::ALL.len()];
+
+impl Fate {
+    pub const ALL: [Self; 4] = [Self::Executed, Self::Failed, Self::Unanswered, Self::Withdrawn];
+
+    /// The value of the label `outcome`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Executed => "executed",
+            Self::Failed => "failed",
+            Self::Unanswered => "unanswered",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// What may become of the decisions of each kind, in the order of [`Kind::NAMES`].
+    pub const OF_KINDS: [&'static [Self]; Kind::NAMES.len()] =
+        [&[Self::Executed, Self::Withdrawn], &Self::ALL, &[Self::Executed], &[Self::Withdrawn]];
+}
+
 /// Why a partition that is old enough is kept all the same (one reason, `archive_failed`, also: why an archive is given
 /// up); the closed list of the label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

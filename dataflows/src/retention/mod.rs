@@ -14,10 +14,10 @@ pub mod policy;
 pub mod row;
 pub mod shown;
 
-pub use decision::{Decision, Fact, Kind, Reason, Subject};
+pub use decision::{Decision, Fact, Fate, Fates, Kind, Reason, Subject};
 pub use policy::{Catalogue, Partition, Policies, Policy, RetentionInput};
 pub use row::{Archive, LedgerRow};
-pub use shown::Shown;
+pub use shown::{Figures, Obstacle, Obstacles, Shown};
 
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -33,13 +33,20 @@ pub struct RetentionOutput {
     pub waiting: u64,
     /// The earliest end among these.
     pub oldest_waiting: Option<Millis>,
+    /// Those that wait for another try, since one gave no archive.
+    pub failing: u64,
+    /// What became of `archive_logs`.
+    pub fates: Fates,
 }
 
 impl RetentionOutput {
     /// Nothing to tell: retention is off, or nothing happened.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.decisions.is_empty() && self.ledger_rows.is_empty() && self.waiting == 0
+        self.decisions.is_empty()
+            && self.ledger_rows.is_empty()
+            && self.waiting == 0
+            && matches!(self.fates, [0, 0, 0, 0])
     }
 
     /// Adds another worker's part of the same epoch.
@@ -47,6 +54,8 @@ impl RetentionOutput {
         self.decisions.extend(other.decisions);
         self.ledger_rows.extend(other.ledger_rows);
         self.waiting += other.waiting;
+        self.failing += other.failing;
+        self.fates.iter_mut().zip(other.fates).for_each(|(sum, more)| *sum += more);
         self.oldest_waiting = match (self.oldest_waiting, other.oldest_waiting) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

@@ -4,7 +4,7 @@
 //! decisions of what lasts, each once; it is kept with the registry, in the ledger's lane.
 
 use super::{
-    decision::{self, Decision, Kind, Reason, Subject},
+    decision::{self, Decision, Fate, Fates, Kind, Reason, Subject},
     month::{DEFAULT_PARTITION, Month},
     policy::{Catalogue, DAY_MS, Partition, RetentionInput},
 };
@@ -33,6 +33,13 @@ pub struct Moment {
     pub now: StreamTime,
     /// All that Kafka has was read.
     pub caught_up: bool,
+}
+
+impl Default for Moment {
+    /// Nothing was read.
+    fn default() -> Self {
+        Self { now: StreamTime::UNKNOWN, caught_up: false }
+    }
 }
 
 impl Moment {
@@ -92,18 +99,38 @@ pub fn missing(catalogue: &Catalogue, months_ahead: usize) -> Vec<Month> {
 /// Ten years.
 const MOST_AHEAD: i64 = 120;
 
-/// Which decisions about partitions have been given, so that each is given once.
+/// Which decisions about partitions have been given, so that each is given once, and what became of them.
 #[derive(Debug, Default)]
 pub struct Given {
-    /// With the partition's name.
-    given: BTreeMap<Id, String>,
+    given: BTreeMap<Id, Entry>,
     /// To be stored; `None`: nobody asks.
     changes: Option<BTreeSet<Id>>,
+}
+
+/// A decision that was given.
+#[derive(Debug)]
+struct Entry {
+    /// The partition's name.
+    name: String,
+    /// As [`Kind::index`] has it.
+    kind: usize,
+    /// What became of it was told.
+    over: bool,
+}
+
+/// What an epoch gives about partitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// New ones, in order of time, then id.
+    pub decisions: Vec<Decision>,
+    /// What became of former ones, in the order of [`Kind::NAMES`].
+    pub fates: [Fates; Kind::NAMES.len()],
 }
 
 mod tag {
     pub const PUT: u8 = 0x01;
     pub const REMOVE: u8 = 0x02;
+    pub const PUT_OVER: u8 = 0x03;
 }
 
 impl Given {
@@ -112,46 +139,88 @@ impl Given {
         self.changes.get_or_insert_default();
     }
 
-    /// The decisions that an epoch adds, in order of time, then id.
-    pub fn decide(&mut self, input: &RetentionInput, moment: Moment, months_ahead: usize) -> Vec<Decision> {
-        let Some(catalogue) = &input.catalogue else { return vec![] };
-        self.forget(catalogue);
+    /// What an epoch adds.
+    pub fn decide(&mut self, input: &RetentionInput, moment: Moment, months_ahead: usize) -> Decided {
+        let mut decided = Decided::default();
+        let Some(catalogue) = &input.catalogue else { return decided };
         let ensured = missing(catalogue, months_ahead).into_iter().map(|month| ensure(month, months_ahead));
         let judged = catalogue.partitions.iter().filter(|partition| partition.name != DEFAULT_PARTITION);
-        let judged = judged.filter_map(|partition| {
-            let verdict = judge(partition, input, catalogue.now, moment);
-            about(partition, verdict, input)
-        });
-        let mut new: Vec<Decision> = ensured.chain(judged).filter(|new| !self.given.contains_key(&new.id)).collect();
-        new.sort_by_key(|decision| (decision.time, decision.id));
-        for decision in &new {
+        let judged: Vec<(&Partition, Verdict)> =
+            judged.map(|partition| (partition, judge(partition, input, catalogue.now, moment))).collect();
+        let free = judged.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Drop { .. }));
+        let free: BTreeSet<&str> = free.map(|(partition, _)| partition.name.as_str()).collect();
+        let judged = judged.iter().filter_map(|(partition, verdict)| about(partition, *verdict, input));
+        self.conclude(catalogue, &mut decided.fates);
+        self.unblock(&free, &mut decided.fates);
+        let new = ensured.chain(judged).filter(|new| !self.given.contains_key(&new.id));
+        decided.decisions = new.collect();
+        decided.decisions.sort_by_key(|decision| (decision.time, decision.id));
+        for decision in &decided.decisions {
             if let Subject::Partition(name) = &decision.subject {
-                self.given.insert(decision.id, name.clone());
-                self.changes.iter_mut().for_each(|changes| changes.extend([decision.id]));
+                let entry = Entry { name: name.clone(), kind: decision.kind.index(), over: false };
+                self.given.insert(decision.id, entry);
+                self.changed(decision.id);
             }
         }
-        new
+        decided
     }
 
-    /// What is gone is decided about no more: a partition that is not there, a month that is over.
-    fn forget(&mut self, catalogue: &Catalogue) {
+    fn changed(&mut self, id: Id) {
+        self.changes.iter_mut().for_each(|changes| changes.extend([id]));
+    }
+
+    /// What is gone is decided about no more: a partition that is not there, a month that is over. One that was to be
+    /// made and is there is over, and stays given.
+    fn conclude(&mut self, catalogue: &Catalogue, fates: &mut [Fates; Kind::NAMES.len()]) {
         let there: BTreeSet<&str> = catalogue.partitions.iter().map(|partition| partition.name.as_str()).collect();
         let current = Month::of(catalogue.now);
-        let is_over =
-            |name: &str| !there.contains(name) && Month::from_name(name).is_none_or(|month| month < current);
-        let over: Vec<Id> = self.given.iter().filter(|(_, name)| is_over(name.as_str())).map(|(id, _)| *id).collect();
-        for id in over {
-            self.given.remove(&id);
-            self.changes.iter_mut().for_each(|changes| changes.extend([id]));
+        let (mut gone, mut made) = (vec![], vec![]);
+        for (id, Entry { name, kind, over }) in &self.given {
+            let is_there = there.contains(name.as_str());
+            let has_passed = Month::from_name(name).is_none_or(|month| month < current);
+            if !is_there && has_passed {
+                gone.push(*id);
+            } else if is_there && *kind == Kind::EnsurePartition.index() && !over {
+                made.push(*id);
+            }
         }
+        for id in made {
+            self.end(id, Fate::Executed, fates);
+        }
+        for id in gone {
+            let dropped = self.given.get(&id).is_some_and(|entry| entry.kind == Kind::DropPartition.index());
+            self.end(id, if dropped { Fate::Executed } else { Fate::Withdrawn }, fates);
+            self.given.remove(&id);
+        }
+    }
+
+    /// What may go after all is blocked no more.
+    fn unblock(&mut self, free: &BTreeSet<&str>, fates: &mut [Fates; Kind::NAMES.len()]) {
+        const BLOCKED: usize = Kind::Blocked(Reason::NoPolicy).index();
+        let blocked = self.given.iter().filter(|(_, entry)| entry.kind == BLOCKED && !entry.over);
+        let over: Vec<Id> =
+            blocked.filter(|(_, entry)| free.contains(entry.name.as_str())).map(|(id, _)| *id).collect();
+        for id in over {
+            self.end(id, Fate::Withdrawn, fates);
+        }
+    }
+
+    /// Tells once what became of it.
+    fn end(&mut self, id: Id, fate: Fate, fates: &mut [Fates; Kind::NAMES.len()]) {
+        if let Some(entry) = self.given.get_mut(&id)
+            && !std::mem::replace(&mut entry.over, true)
+        {
+            fates[entry.kind][fate as usize] += 1;
+        }
+        self.changed(id);
     }
 
     /// Writes what has changed, and with a sweep's begin all the rest: there are few.
     pub fn save(&mut self, sweep: Sweep, out: &mut Writer) {
         let Some(changes) = &mut self.changes else { return };
         for id in std::mem::take(changes) {
-            if let Some(name) = self.given.get(&id) {
-                put(id, name, out);
+            if let Some(entry) = self.given.get(&id) {
+                put(id, entry, out);
             } else {
                 out.u8(tag::REMOVE);
                 out.u128(id);
@@ -159,7 +228,7 @@ impl Given {
         }
         out.sweeps();
         if sweep.begins() {
-            self.given.iter().for_each(|(id, name)| put(*id, name, out));
+            self.given.iter().for_each(|(id, entry)| put(*id, entry, out));
         }
     }
 
@@ -169,18 +238,31 @@ impl Given {
     /// [`Unusable`]
     pub fn load(&mut self, mut entries: Reader<'_>) -> Result<(), Unusable> {
         while !entries.is_empty() {
-            match (entries.u8()?, entries.u128()?) {
-                (tag::PUT, id) => drop(self.given.insert(id, entries.text()?.to_owned())),
-                (tag::REMOVE, id) => drop(self.given.remove(&id)),
-                (other, _) => return Err(Unusable::damaged(format!("a decision of kind {other}"))),
+            let (tag, id) = (entries.u8()?, entries.u128()?);
+            match tag {
+                tag::PUT | tag::PUT_OVER => {
+                    let name = entries.text()?.to_owned();
+                    let entry = Entry { kind: kind_of(id, &name), name, over: tag == tag::PUT_OVER };
+                    self.given.insert(id, entry);
+                }
+                tag::REMOVE => drop(self.given.remove(&id)),
+                other => return Err(Unusable::damaged(format!("a decision of kind {other}"))),
             }
         }
         Ok(())
     }
 }
 
-fn put(id: Id, name: &str, out: &mut Writer) {
-    out.u8(tag::PUT);
+/// Of a decision about a partition; it follows from the id.
+fn kind_of(id: Id, name: &str) -> usize {
+    let subject = Subject::Partition(name.to_owned());
+    let named =
+        [Kind::EnsurePartition, Kind::DropPartition].into_iter().find(|kind| decision::id(*kind, &subject) == id);
+    named.unwrap_or(Kind::Blocked(Reason::NoPolicy)).index()
+}
+
+fn put(id: Id, Entry { name, over, .. }: &Entry, out: &mut Writer) {
+    out.u8(if *over { tag::PUT_OVER } else { tag::PUT });
     out.u128(id);
     out.text(name);
 }

@@ -4,6 +4,7 @@
 //! a later end takes over. A moment is worked off only when stream time has passed it by [`slack`]: whatever has a say in
 //! it is read by then (of a punctual log), so neither order nor cutting matters. docs/rules.md, "Archives".
 
+use super::decision::{Fate, Fates};
 use crate::{
     event::Id,
     settings::{Retention, Settings},
@@ -77,6 +78,12 @@ impl Pending {
         self.held
     }
 
+    /// A try gave no archive, and another was made or will be.
+    #[must_use]
+    pub const fn is_failing(&self) -> bool {
+        self.tries > 1 || (self.tries == 1 && self.held)
+    }
+
     /// It has ended at `time`. What is earlier than an end that was worked on already is nothing new.
     pub fn end(&mut self, time: Millis) {
         let Err(place) = self.ends.binary_search(&time) else { return };
@@ -94,8 +101,9 @@ impl Pending {
         self.outcomes.truncate(MOST_OUTCOMES);
     }
 
-    /// What there is to do at `now`, and does it; to be asked until the answer is to wait, hold or be over.
-    pub fn step(&mut self, now: StreamTime, settings: &Settings, archives: bool) -> Step {
+    /// What there is to do at `now`, and does it; to be asked until the answer is to wait, hold or be over. Each try that
+    /// is over by it is told to `fates`, once.
+    pub fn step(&mut self, now: StreamTime, settings: &Settings, archives: bool, fates: &mut Fates) -> Step {
         let Some(ended) = self.ends.first().copied() else { return self.remember(now, settings) };
         if self.dispatched == NEVER {
             return self.remember(now, settings);
@@ -117,7 +125,19 @@ impl Pending {
         if !is_now && !now.is_past(deadline) {
             return Step::Wait(deadline);
         }
-        if taken_over == moment || covered == moment {
+        let stopped = taken_over == moment || covered == moment;
+        // what is held is over already
+        if self.tries > 0 && !self.held {
+            let fate = if covered == moment {
+                Fate::Executed
+            } else if stopped {
+                Fate::Withdrawn
+            } else {
+                self.failure(settings).map_or(Fate::Unanswered, |_| Fate::Failed)
+            };
+            fates[fate as usize] += 1;
+        }
+        if stopped {
             self.next_end(moment);
             return Step::Again;
         }
@@ -142,9 +162,19 @@ impl Pending {
         if self.tries == 0 {
             return ended.max(self.dispatched).saturating_add(retention.archive_grace_ms);
         }
-        let silence = self.asked.saturating_add(retention.archive_silence_ms);
-        let failed = self.outcomes.iter().find(|(time, done)| !done && (self.asked..=silence).contains(time));
-        failed.map_or(silence, |(time, _)| time.saturating_add(backoff(retention, self.tries, settings)))
+        let pause = || backoff(retention, self.tries, settings);
+        self.failure(settings).map_or_else(|| self.silence(settings), |time| time.saturating_add(pause()))
+    }
+
+    /// So long an answer to the last try is waited for.
+    fn silence(&self, settings: &Settings) -> Millis {
+        self.asked.saturating_add(settings.retention.archive_silence_ms)
+    }
+
+    /// When the last try failed.
+    fn failure(&self, settings: &Settings) -> Option<Millis> {
+        let waited = self.asked..=self.silence(settings);
+        self.outcomes.iter().find(|(time, done)| !done && waited.contains(time)).map(|(time, _)| *time)
     }
 
     /// When the earliest outcome came that covers an end at `ended`: an archive from before it is not whole.
@@ -244,7 +274,7 @@ mod tests {
     fn steps(pending: &mut Pending, now: Millis, archives: bool) -> Vec<Step> {
         let settings = Settings::default();
         let all = std::iter::from_fn(|| {
-            let step = pending.step(StreamTime(now), &settings, archives);
+            let step = pending.step(StreamTime(now), &settings, archives, &mut Fates::default());
             (!matches!(step, Step::Wait(_) | Step::Hold | Step::Over)).then_some(step)
         });
         all.filter(|step| *step != Step::Again).collect()
@@ -261,7 +291,7 @@ mod tests {
         let due = HOUR + 5 * MINUTE;
         let moment = due + slack(&Settings::default());
         assert_eq!(asks(&mut pending, moment), Vec::<Millis>::new());
-        let step = pending.step(StreamTime(moment + 1), &Settings::default(), true);
+        let step = pending.step(StreamTime(moment + 1), &Settings::default(), true, &mut Fates::default());
         assert_eq!(step, Step::Ask { ended: HOUR, try_: 1, due });
     }
 
@@ -270,7 +300,8 @@ mod tests {
         let mut pending = Pending::new(1);
         pending.end(HOUR);
         assert_eq!(asks(&mut pending, 72 * HOUR), Vec::<Millis>::new());
-        assert_eq!(pending.step(StreamTime(73 * HOUR + 1), &Settings::default(), true), Step::Over);
+        let step = pending.step(StreamTime(73 * HOUR + 1), &Settings::default(), true, &mut Fates::default());
+        assert_eq!(step, Step::Over);
     }
 
     #[test]

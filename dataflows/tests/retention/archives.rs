@@ -9,7 +9,7 @@ use crate::model::{
 };
 use dataflows::{
     event::{Id, Kind, RunEvent, Status},
-    retention::{Archive, LedgerRow, Policies},
+    retention::{Archive, Fate, Fates, LedgerRow, Policies},
     settings::Settings,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,9 @@ pub type Asked = (Id, Id, u32, Ms, u32, bool);
 
 /// What was asked for, with the time on which it fell due.
 pub type Asks = BTreeMap<Asked, Ms>;
+
+/// A try for one end: its number, whether it was given up instead, when it fell due, what became of it.
+type Try = (u32, bool, Ms, Option<Fate>);
 
 /// The ledger's rows, joined.
 pub type Ledger = BTreeMap<(Id, Id, u32), LedgerRow>;
@@ -108,10 +111,10 @@ pub fn ledger(events: &[RunEvent], now: Ms, settings: &Settings) -> Ledger {
     keys.into_iter().map(|key| ((key.1, key.0, key.2), row(key))).collect()
 }
 
-/// What was asked for by `now`, under policies that never change.
-pub fn asks(events: &[RunEvent], now: Ms, policies: &Policies, settings: &Settings) -> Asks {
+/// What was asked for by `now`, under policies that never change, and how many tries came to what.
+pub fn asks(events: &[RunEvent], now: Ms, policies: &Policies, settings: &Settings) -> (Asks, Fates) {
     let known = Known::of(events);
-    let mut asks = Asks::new();
+    let (mut asks, mut fates) = (Asks::new(), Fates::default());
     for (key, dispatched) in &known.dispatched {
         let archives = policies.of(known.projects[&key.0]).is_some_and(|policy| policy.archive);
         let ends: Vec<Ms> = known.ends(key, now, settings).into_iter().collect();
@@ -120,16 +123,19 @@ pub fn asks(events: &[RunEvent], now: Ms, policies: &Policies, settings: &Settin
             let outcomes = known.outcomes.get(key).cloned().unwrap_or_default();
             for (index, end) in ends.iter().enumerate() {
                 let next = ends.get(index + 1).copied();
-                for (try_, given_up, due) in tries(*end, next, *dispatched, &outcomes, now, settings) {
+                for (try_, given_up, due, fate) in tries(*end, next, *dispatched, &outcomes, now, settings) {
                     asks.insert((key.1, key.0, key.2, *end, try_, given_up), due);
+                    if let Some(fate) = fate {
+                        fates[fate as usize] += 1;
+                    }
                 }
             }
         }
     }
-    asks
+    (asks, fates)
 }
 
-/// The tries for one end, up to `now`: try, whether it was given up, due.
+/// The tries for one end, up to `now`.
 fn tries(
     end: Ms,
     next: Option<Ms>,
@@ -137,14 +143,15 @@ fn tries(
     outcomes: &BTreeSet<(Ms, bool)>,
     now: Ms,
     settings: &Settings,
-) -> Vec<(u32, bool, Ms)> {
+) -> Vec<Try> {
     let rules = &settings.retention;
     let covered = outcomes.iter().find(|(time, done)| *done && *time >= end - SKEW).map(|(time, _)| *time);
     let taken_over = next.map(|next| next - SKEW);
     let stop = covered.into_iter().chain(taken_over).min().unwrap_or(Ms::MAX);
     let mut due = end.max(dispatched) + rules.archive_grace_ms;
     fired_if("due since a dispatch after the end", dispatched > end);
-    let mut tries = vec![];
+    let passed = |moment: Ms| now > moment.saturating_add(2 * SKEW + settings.late_grace_ms);
+    let mut tries: Vec<Try> = vec![];
     for try_ in 1.. {
         let early = outcomes.iter().any(|(time, done)| *done && *time < end - SKEW);
         fired_if("an archive from before the end does not cover it", early && covered.is_none());
@@ -153,18 +160,21 @@ fn tries(
             fired_if("covered after a try", covered == Some(stop) && !tries.is_empty());
             fired_if("a later end takes over", taken_over == Some(stop) && tries.is_empty());
             fired_if("a later end takes over after a try", taken_over == Some(stop) && !tries.is_empty());
+            if let Some((.., fate)) = tries.last_mut().filter(|_| passed(stop)) {
+                *fate = Some(if covered == Some(stop) { Fate::Executed } else { Fate::Withdrawn });
+            }
             break;
         }
-        if now <= due + 2 * SKEW + settings.late_grace_ms {
+        if !passed(due) {
             fired_if("not yet asked for", tries.is_empty());
             break;
         }
         if try_ > u32::try_from(rules.archive_tries).unwrap_or(u32::MAX) {
             fired_if("given up", true);
-            tries.push((try_ - 1, true, due));
+            tries.push((try_ - 1, true, due, None));
             break;
         }
-        tries.push((try_, false, due));
+        tries.push((try_, false, due, None));
         let silence = due + rules.archive_silence_ms;
         let failed = outcomes.iter().find(|(time, done)| !done && due <= *time && *time <= silence);
         fired_if("asked for", try_ == 1);
@@ -174,6 +184,10 @@ fn tries(
         fired_if("the longest pause", failed.is_some() && doubled > rules.archive_backoff_max_ms);
         let pause = doubled.min(rules.archive_backoff_max_ms).max(settings.late_grace_ms);
         due = failed.map_or(silence, |(time, _)| time + pause);
+        if due < stop && passed(due) {
+            let fate = if failed.is_some() { Fate::Failed } else { Fate::Unanswered };
+            tries.last_mut().unwrap().3 = Some(fate);
+        }
     }
     tries
 }

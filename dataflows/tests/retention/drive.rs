@@ -9,7 +9,7 @@ use crate::{
 use dataflows::{
     event::{Event, RunEvent},
     machines::{Close, Closed, JobsMachine, Work},
-    retention::{Kind, RetentionInput, RetentionOutput, Subject},
+    retention::{Fates, Kind, RetentionInput, RetentionOutput, Subject},
     route::{Share, owner, route},
     settings::Settings,
     state::{self, Pace},
@@ -127,6 +127,15 @@ pub fn joined(outputs: &[RetentionOutput]) -> Ledger {
         ledger.entry(row.key()).and_modify(|known| known.join(row)).or_insert(*row);
     }
     ledger
+}
+
+/// How many tries came to what.
+pub fn became(outputs: &[RetentionOutput]) -> Fates {
+    let mut sum = Fates::default();
+    for output in outputs {
+        sum.iter_mut().zip(output.fates).for_each(|(sum, more)| *sum += more);
+    }
+    sum
 }
 
 /// All that was asked for, by what it is about.

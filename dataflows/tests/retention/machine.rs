@@ -4,7 +4,7 @@ use dataflows::{
     event::{Kind, RunEvent, Status},
     machines::{Close, Closed, JobsMachine, Work},
     names::NameId,
-    retention::{self, Archive, Decision, LedgerRow, Policies, Policy, RetentionInput, RetentionOutput},
+    retention::{self, Archive, Decision, Fate, LedgerRow, Policies, Policy, RetentionInput, RetentionOutput},
     route::Share,
     series::Limit,
     settings::{Limits, Retention, Settings},
@@ -122,6 +122,7 @@ fn a_jobs_log_is_asked_for_and_its_row_tells_what_is_known() {
     let (archive, archived_at) = (Archive::Success, Some(HOUR + 6 * MINUTE));
     assert_eq!(output.ledger_rows, [LedgerRow { dispatched: false, ended_at: None, archive, archived_at, ..row }]);
     assert_eq!((output.waiting, output.oldest_waiting), (0, None));
+    assert_eq!(output.fates[Fate::Executed as usize], 1);
     assert_eq!(history.close(100 * HOUR), RetentionOutput::default(), "nothing is left of it");
 }
 
@@ -135,6 +136,7 @@ fn the_next_try_says_which_it_is() {
     assert_eq!(tried(&output.decisions), [(7, 2, HOUR + 15 * MINUTE)]);
     let reason = "attempt 1 ended at 1970-01-01T01:00:00Z; try 1 of 10 gave no archive of its log";
     assert_eq!(output.decisions[0].reason, reason);
+    assert_eq!((output.failing, output.fates[Fate::Failed as usize]), (1, 1));
 }
 
 #[test]

@@ -18,10 +18,10 @@ mod stored;
 
 use dataflows::{
     event::{Event, Kind, RunEvent},
-    retention::{Policies, Policy, RetentionInput, RetentionOutput},
+    retention::{self, Policies, Policy, RetentionInput, RetentionOutput},
     settings::Settings,
 };
-use drive::{Epochs, asked, joined, outputs, outputs_over_crashes, under};
+use drive::{Epochs, asked, became, joined, outputs, outputs_over_crashes, under};
 use model::{
     Ms, SKEW, fired,
     generate::{self, Numbers, Plan},
@@ -60,7 +60,7 @@ fn told(epochs: &Epochs) -> String {
 fn last_time(events: &[RunEvent], settings: &Settings, numbers: &mut Numbers) -> Ms {
     let anywhere = generate::START + 1_000 * Ms::try_from(numbers.below(1_500)).unwrap_or_default();
     let far = generate::START + 3_000_000;
-    let edges: Vec<Ms> = archives::asks(events, far, &plan::policies(), settings).into_values().collect();
+    let edges: Vec<Ms> = archives::asks(events, far, &plan::policies(), settings).0.into_values().collect();
     if edges.is_empty() || numbers.below(3) == 0 {
         return anywhere;
     }
@@ -82,7 +82,7 @@ fn punctual(plan: &Plan, seed: u64) -> Result<(), TestCaseError> {
     let events = plan::punctual_events(plan, &settings, &mut numbers);
     let last = last_time(&events, &settings, &mut numbers);
     let all: Vec<Event> = events.iter().copied().map(Event::Run).collect();
-    let asks = archives::asks(&events, last, &plan::policies(), &settings);
+    let (asks, fates) = archives::asks(&events, last, &plan::policies(), &settings);
     let ledger = archives::ledger(&events, last, &settings);
     for workers in [Some(1), Some(2), Some(4), None] {
         let log = generate::punctual_log(&all, last, &settings, &mut numbers);
@@ -92,6 +92,7 @@ fn punctual(plan: &Plan, seed: u64) -> Result<(), TestCaseError> {
             None => outputs_over_crashes(&epochs, &settings, &mut numbers),
         };
         same("asked for", &asks, &asked(&given).map_err(TestCaseError::fail)?, &epochs)?;
+        same("what became of it", &fates, &became(&given), &epochs)?;
         same("the ledger", &ledger, &joined(&given), &epochs)?;
     }
     Ok(())
@@ -137,7 +138,12 @@ fn any_log(plan: &Plan, seed: u64) -> Result<(), TestCaseError> {
 }
 
 fn careful(epochs: &Epochs, outputs: &[RetentionOutput], settings: &Settings) -> Result<(), TestCaseError> {
+    let (mut asked, mut over) = (0, 0);
     for ((_, now, input), output) in epochs.iter().zip(outputs) {
+        asked +=
+            output.decisions.iter().filter(|decision| decision.kind == retention::Kind::ArchiveLogs).count() as u64;
+        over += output.fates.iter().sum::<u64>();
+        prop_assert!(over <= asked, "what was asked for is over once: {over} of {asked}");
         for decision in &output.decisions {
             let dataflows::retention::Subject::Archive { ended_at, project, .. } = decision.subject else {
                 return Err(TestCaseError::fail("not about an archive"));

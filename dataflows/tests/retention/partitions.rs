@@ -6,16 +6,15 @@ use dataflows::{
     feed::{CatchUp, EpochEnd, PartitionProgress},
     ledger::Ledger,
     names::Names,
-    retention::{Catalogue, Decision, Kind, Partition, Policies, Policy, Reason, RetentionInput, Subject},
+    retention::{
+        Catalogue, Decision, Fate, Fates, Kind, Partition, Policies, Policy, Reason, RetentionInput, Subject,
+    },
     settings::{Retention, Settings},
     state::Sweep,
     time::{Epoch, NextOffset, StreamTime},
 };
 use proptest::{collection::vec, option::weighted, prelude::*};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 const DAY: Ms = 86_400_000;
 const AHEAD: usize = 2;
@@ -175,11 +174,44 @@ fn key(decision: &Decision) -> (Kind, String) {
     }
 }
 
+/// What was decided and is listed, and whether what became of it was told.
+type Standing = BTreeMap<(Kind, String), bool>;
+
+/// What becomes of former decisions in an epoch.
+fn fates(told: &Told, given: &mut Standing) -> [Fates; Kind::NAMES.len()] {
+    let mut fates = [Fates::default(); Kind::NAMES.len()];
+    let Some(catalogue) = told.input.as_ref().and_then(|input| input.catalogue.as_ref()) else { return fates };
+    let allowed = allowed(told);
+    let mut kept = Standing::new();
+    for ((kind, name), was_over) in std::mem::take(given) {
+        let month = months().find(|month| crate::partitions::name(*month) == name);
+        let passed = month.is_none_or(|month| begin(month + 1) <= catalogue.now);
+        let there = catalogue.partitions.iter().any(|partition| partition.name == name);
+        let gone = passed && !there;
+        let fate = match kind {
+            Kind::EnsurePartition if there => Some(Fate::Executed),
+            Kind::DropPartition if gone => Some(Fate::Executed),
+            Kind::Blocked(_) if allowed.contains_key(&(Kind::DropPartition, name.clone())) => Some(Fate::Withdrawn),
+            _ if gone => Some(Fate::Withdrawn),
+            _ => None,
+        };
+        if let Some(fate) = fate.filter(|_| !was_over) {
+            fates[kind.index()][fate as usize] += 1;
+        }
+        if !gone {
+            // what is gone may come back as another
+            kept.insert((kind, name), was_over || fate.is_some());
+        }
+    }
+    *given = kept;
+    fates
+}
+
 fn each_once_and_never_early(epochs: &[Told]) -> Result<(), TestCaseError> {
     let settings = settings();
     let mut store = Store::default();
     let mut ledger = restored(&settings, &store);
-    let mut given: BTreeSet<(Kind, String)> = BTreeSet::new();
+    let mut given = Standing::new();
     for (index, told) in (1..).zip(epochs) {
         if told.crash {
             // what was decided since the last commit is decided again
@@ -189,21 +221,14 @@ fn each_once_and_never_early(epochs: &[Told]) -> Result<(), TestCaseError> {
         }
         let allowed = allowed(told);
         let decided = ledger.decide(&told.end(), StreamTime(told.now));
+        prop_assert_eq!(decided.fates, fates(told, &mut given), "epoch {}", index);
+        let decided = decided.decisions;
         prop_assert!(decided.is_sorted_by_key(|decision| (decision.time, decision.id)));
-        if let Some(catalogue) = told.input.as_ref().and_then(|input| input.catalogue.as_ref()) {
-            // what is gone may come back as another
-            let gone = |name: &String| {
-                let over = months().find(|month| name == &crate::partitions::name(*month));
-                let over = over.is_none_or(|month| begin(month + 1) <= catalogue.now);
-                over && !catalogue.partitions.iter().any(|partition| &partition.name == name)
-            };
-            given.retain(|(_, name)| !gone(name));
-        }
-        let wanted: BTreeMap<_, _> = allowed.into_iter().filter(|(key, _)| !given.contains(key)).collect();
+        let wanted: BTreeMap<_, _> = allowed.into_iter().filter(|(key, _)| !given.contains_key(key)).collect();
         let seen: BTreeMap<_, _> = decided.iter().map(|decision| (key(decision), decision.time)).collect();
         prop_assert_eq!(seen.len(), decided.len(), "epoch {}: {:?}", index, decided);
         prop_assert_eq!(&seen, &wanted, "epoch {}", index);
-        given.extend(wanted.into_keys());
+        given.extend(wanted.into_keys().map(|key| (key, false)));
         let sweep = if told.sweep { Sweep::ALL } else { Sweep::default() };
         store.commit(index, sweep, vec![], ledger.blob(sweep).map(|lane| lane.bytes));
     }
@@ -236,7 +261,7 @@ fn drops(input: RetentionInput, now: Ms) -> Vec<String> {
     let (states, input) = (vec![CatchUp::CaughtUp], Some(input));
     let told = Told { input, now, states, wall: true, crash: false, sweep: false };
     let decided = Ledger::new(&settings(), Names::new(9)).decide(&told.end(), StreamTime(now));
-    let drops = decided.iter().filter(|decision| decision.kind == Kind::DropPartition);
+    let drops = decided.decisions.iter().filter(|decision| decision.kind == Kind::DropPartition);
     drops.map(|decision| key(decision).1).collect()
 }
 
@@ -268,7 +293,7 @@ fn a_decision_tells_why_and_on_what_it_rests() {
     let (states, input) =
         (vec![CatchUp::CaughtUp], Some(RetentionInput { complete_from: Some(begin(1)), ..year(31) }));
     let told = Told { input, now: begin(2) + 40 * DAY, states, wall: true, crash: false, sweep: false };
-    let decided = Ledger::new(&settings(), Names::new(9)).decide(&told.end(), StreamTime(told.now));
+    let decided = Ledger::new(&settings(), Names::new(9)).decide(&told.end(), StreamTime(told.now)).decisions;
     let reasons: Vec<String> =
         decided.iter().map(|d| format!("{} {}: {}", d.kind.name(), key(d).1, d.reason)).collect();
     let expected = [

@@ -6,7 +6,12 @@ use super::{
     Format, published,
 };
 use crate::published::Published;
-use dataflows::{registry::Snapshot, retention::Shown, series::Family, settings::Settings};
+use dataflows::{
+    registry::Snapshot,
+    retention::{Figures, Shown},
+    series::Family,
+    settings::Settings,
+};
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -43,8 +48,8 @@ impl Writer for Families {
 fn whole(settings: &Settings) -> (Arc<Published>, Snapshot) {
     let published = published(settings);
     let mut snapshot = Snapshot::clone(&published.shown().unwrap());
-    let partitions = Some(<_>::default());
-    snapshot.retention = Some(Arc::new(Shown { partitions, ..Shown::default() }));
+    let figures = Figures { partitions: Some(<_>::default()), ..Figures::default() };
+    snapshot.retention = Some(Arc::new(Shown::restored(figures)));
     (published, snapshot)
 }
 

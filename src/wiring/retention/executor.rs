@@ -1,5 +1,6 @@
-//! What is done about the log database while the pipeline runs: a thread that lists its partitions for the epochs, carries
-//! out what is decided about them where that is asked for, and tells Kafka of every drop until it is acknowledged.
+//! What is done about the log database while the pipeline runs: a thread that lists its partitions for the epochs, reads
+//! those that are old enough to see what keeps them, carries out what is decided about them where that is asked for, and
+//! tells Kafka of every drop until it is acknowledged.
 //!
 //! It never holds up an epoch: while the log database is away there is no catalogue, so nothing is decided about
 //! partitions.
@@ -8,7 +9,7 @@ use super::StateLedger;
 use crate::{
     config::Config,
     logs::{Drop, LogDatabase, LogsError, LogsUrl},
-    retention::{self, Inputs, Order, Outcome, Report, RetentionError},
+    retention::{self, Inputs, Ledger as _, Order, Outcome, Report, RetentionError},
     sinks::{
         courier::{Courier, Record},
         dead_letters::SinkError,
@@ -17,10 +18,10 @@ use crate::{
     sources::stop::Stop,
     store::Store,
 };
-use dataflows::retention::{Reason, partitions::told};
+use dataflows::retention::{Obstacles, partitions::told};
 use serde_json::json;
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,8 +30,11 @@ use uuid::Uuid;
 
 /// How often the log database is asked for its partitions.
 const LIST_EVERY: Duration = Duration::from_secs(5);
-/// How often what is decided is carried out.
+/// How often what is decided is carried out, or partitions are read at least to see what keeps them.
 const RUN_EVERY: Duration = Duration::from_secs(60);
+/// A run that took long is followed by so many times that of rest: large partitions that nobody may drop are not read all
+/// the time.
+const REST: u32 = 20;
 /// Drops told at a time.
 const BATCH: u32 = 100;
 
@@ -48,6 +52,10 @@ pub struct Executor {
     courier: Courier,
     stop: Arc<Stop>,
     in_trouble: bool,
+    /// When partitions are to be read at the latest.
+    next: Instant,
+    /// Those that were old enough after that was done last.
+    old_enough: BTreeSet<String>,
 }
 
 impl Executor {
@@ -62,12 +70,27 @@ impl Executor {
     ) -> Result<Self, SinkError> {
         let courier = Courier::new(config, &config.topic, "dropped partitions", Arc::clone(&stop))?;
         let order = Order {
+            dry_run: !config.retention_execute,
             max_drops: usize::try_from(config.max_drops).unwrap_or(usize::MAX),
             months_ahead: config.dataflow.retention.months_ahead,
             ..Order::default()
         };
         let (executes, ledger, in_trouble) = (config.retention_execute, StateLedger(store), false);
-        Ok(Self { url, executes, order, ledger, inputs, logs: None, runtime, courier, stop, in_trouble })
+        let (next, old_enough) = (Instant::now(), BTreeSet::new());
+        Ok(Self {
+            url,
+            executes,
+            order,
+            ledger,
+            inputs,
+            logs: None,
+            runtime,
+            courier,
+            stop,
+            in_trouble,
+            next,
+            old_enough,
+        })
     }
 
     /// Works until stopped.
@@ -75,14 +98,8 @@ impl Executor {
     /// # Errors
     /// [`SinkError`] where no producer can be made.
     pub fn run(mut self) -> Result<(), SinkError> {
-        let mut executed: Option<Instant> = None;
         while !self.stop.is_stopped() {
-            let due = self.executes && executed.is_none_or(|at| at.elapsed() >= RUN_EVERY);
-            let worked = self.work(due);
-            if due {
-                executed = Some(Instant::now());
-            }
-            match worked {
+            match self.work() {
                 Err(Trouble::Sink(_)) if self.stop.is_stopped() => return Ok(()),
                 Err(Trouble::Sink(error)) => return Err(error),
                 Err(Trouble::Retention(error)) => self.note(Some(&error)),
@@ -93,11 +110,11 @@ impl Executor {
         Ok(())
     }
 
-    fn work(&mut self, execute: bool) -> Result<(), Trouble> {
+    fn work(&mut self) -> Result<(), Trouble> {
         let runtime = self.runtime.clone();
         let looked = runtime.block_on(async {
             let logs = self.connected().await?;
-            self.look(&logs, execute).await?;
+            self.look(&logs).await?;
             Ok::<_, RetentionError>(logs)
         });
         let logs = looked.inspect_err(|_| {
@@ -115,20 +132,34 @@ impl Executor {
         Ok(self.logs.insert(logs).clone())
     }
 
-    /// Carries out what is decided, if it is time, and lists the partitions.
-    async fn look(&self, logs: &LogDatabase, execute: bool) -> Result<(), RetentionError> {
-        if execute {
-            let report = retention::run(logs, &self.ledger, &self.order).await?;
-            say(&report);
-            self.inputs.found(obstacles(&report));
+    /// Lists the partitions, and, if it is time, carries out what is decided, or only reads what is in the way of it: now
+    /// and then, and whenever others are old enough than before.
+    async fn look(&mut self, logs: &LogDatabase) -> Result<(), RetentionError> {
+        // a run may take long
+        let old_enough = self.list(logs).await?;
+        if Instant::now() < self.next && old_enough == self.old_enough {
+            return Ok(());
         }
-        let mut catalogue = logs.catalogue().await?;
-        let adopted = self.ledger.0.adopted().await?;
-        for partition in &mut catalogue.partitions {
-            partition.adopted = adopted.contains(&partition.name);
-        }
-        self.inputs.catalogued(Some(catalogue));
+        let begun = Instant::now();
+        let ran = retention::run(logs, &self.ledger, &self.order).await;
+        self.next = Instant::now() + RUN_EVERY.max(begun.elapsed() * REST);
+        let report = ran?;
+        say(&report);
+        self.inputs.found(obstacles(&report));
+        self.old_enough = self.list(logs).await?;
         Ok(())
+    }
+
+    /// Tells the epochs which partitions there are; and which of them may go by policies and clocks alone.
+    async fn list(&self, logs: &LogDatabase) -> Result<BTreeSet<String>, RetentionError> {
+        let standing = self.ledger.standing().await?;
+        let mut catalogue = logs.catalogue().await?;
+        for partition in &mut catalogue.partitions {
+            partition.adopted = standing.adopted.contains(&partition.name);
+        }
+        let old_enough = retention::old_enough(&catalogue, &standing);
+        self.inputs.catalogued(Some(catalogue));
+        Ok(old_enough)
     }
 
     /// Drops of which Kafka does not know yet; those of `retention run`, too.
@@ -206,9 +237,9 @@ fn say(report: &Report) {
     }
 }
 
-fn obstacles(report: &Report) -> BTreeMap<String, Reason> {
+fn obstacles(report: &Report) -> Obstacles {
     let blocked = report.partitions.iter().filter_map(|(partition, outcome)| match outcome {
-        Outcome::Blocked(obstacle) => Some((partition.name.clone(), obstacle.reason)),
+        Outcome::Blocked(obstacle) => Some((partition.name.clone(), obstacle.clone())),
         _ => None,
     });
     blocked.collect()
