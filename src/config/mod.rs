@@ -51,6 +51,8 @@ pub struct Config {
     pub log_database: Option<StateUrl>,
     /// Carry out what is decided about partitions of the log database.
     pub retention_execute: bool,
+    /// How often the log database is looked after.
+    pub retention_interval: Duration,
     /// Partitions dropped in one run.
     pub max_drops: u32,
     /// Where decisions of retention go.
@@ -96,6 +98,7 @@ impl Default for Config {
             lease_ttl: Duration::from_secs(15),
             log_database: None,
             retention_execute: false,
+            retention_interval: Duration::from_secs(60),
             max_drops: 3,
             decision_topic: "gocdnext.decisions".into(),
             workers: 1,

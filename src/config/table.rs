@@ -147,6 +147,7 @@ settings! {
     "Retention" {
         log_database = log_database, Kind::OptionalState, RUN | RETENTION, "Where gocdnext keeps the lines of job logs; with it retention is on: decisions are made, and published";
         retention_execute = retention_execute, Kind::Flag, RUN, "Whether decisions about partitions of the log database are carried out: made, and dropped";
+        retention_interval = retention_interval, Kind::Duration { min: SECOND, max: 24 * 3_600 * SECOND }, RUN, "How often partitions that are old enough are read, to see what keeps them, and what is decided about partitions is carried out";
         max_drops = max_drops, count(1, 1_000), RUN | RETENTION, "Partitions dropped in one run";
         decision_topic = decision_topic, Kind::Topic, RUN, "Topic of the decisions";
         archive_grace = dataflow.retention.archive_grace_ms, duration(0), LIVE, "A log's archive is asked for so long after its job's end";
@@ -220,6 +221,7 @@ mod tests {
             lease_ttl: _,
             log_database: _,
             retention_execute: _,
+            retention_interval: _,
             max_drops: _,
             decision_topic: _,
             workers: _,
@@ -275,7 +277,7 @@ mod tests {
             max_pipelines: _,
             max_pipelines_per_project: _,
         } = limits;
-        assert_eq!(SETTINGS.len(), 27 + 11 + 12 + 6, "rows");
+        assert_eq!(SETTINGS.len(), 28 + 11 + 12 + 6, "rows");
     }
 
     #[test]

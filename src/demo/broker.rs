@@ -12,9 +12,9 @@ const PARTITIONS: i32 = 4;
 pub struct Broker(MockCluster<'static, DefaultProducerContext>);
 
 impl Broker {
-    pub fn start(topic: &str, dead_letter_topic: &str) -> anyhow::Result<Self> {
+    pub fn start(topic: &str, others: [&str; 2]) -> anyhow::Result<Self> {
         let cluster = MockCluster::new(1).context("starting the embedded broker")?;
-        for (topic, partitions) in [(topic, PARTITIONS), (dead_letter_topic, 1)] {
+        for (topic, partitions) in [(topic, PARTITIONS), (others[0], 1), (others[1], 1)] {
             let made = cluster.create_topic(topic, partitions, 1);
             made.with_context(|| format!("making the topic {topic} on the embedded broker"))?;
         }

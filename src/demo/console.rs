@@ -2,7 +2,7 @@
 //!
 //! On a terminal the newest line is kept up to date in place; elsewhere each line is written once.
 
-use super::figures::Figures;
+use super::{figures::Figures, partitions};
 use crate::{config::Config, published::Published};
 use dataflows::{settings::Settings, time::Millis};
 use std::{
@@ -63,6 +63,7 @@ A CI fleet is live. Its events go through an embedded Kafka broker ({brokers}) i
 
   series       curl -s http://{at}/metrics | grep ^gocdnext_
   as one JSON  curl -s http://{at}/api/v1/snapshot
+  job logs     curl -s http://{at}/api/v1/retention   (months of them, archived, kept and dropped while you watch)
   readiness    curl -s http://{at}/readyz
   exemplars    curl -s -H 'Accept: application/openmetrics-text' http://{at}/metrics | grep trace_id
   Prometheus   printf 'scrape_configs:\\n- job_name: gocdnext-flow\\n  scrape_interval: 5s\\n  static_configs:\\n  - targets: [\"{at}\"]\\n' > prometheus.yml
@@ -109,7 +110,8 @@ fn watch(published: &Published, settings: &Settings, stopped: &Receiver<()>) {
     }
     let start = if in_place { "\r\x1b[K" } else { "" };
     let text = newest.as_ref().map_or_else(|| without_series(published), summary);
-    say(&format!("{start}{text}"));
+    let logs = published.snapshot.load_full().and_then(|snapshot| partitions::table(&snapshot));
+    say(&format!("{start}{text}{}", logs.unwrap_or_default()));
 }
 
 fn row(figures: &Figures) -> String {

@@ -1,6 +1,6 @@
 //! The fleet as it lives: its events go to the broker when they are due by the wall clock.
 
-use super::wall_ms;
+use super::{logs::Ended, wall_ms};
 use crate::{
     config::Config,
     fleet::{Fleet, FleetOptions, Noise, NoiseOptions, Record},
@@ -22,6 +22,8 @@ use tokio::sync::oneshot;
 pub struct Feed {
     records: Peekable<Noise<Fleet>>,
     producer: Arc<EventProducer>,
+    /// Told of the jobs that end.
+    ended: Option<Ended>,
 }
 
 /// A fleet that lives.
@@ -33,10 +35,15 @@ pub struct Living {
 
 impl Feed {
     /// Produces what has happened up to now.
-    pub fn start(config: &Config, fleet: FleetOptions, noise: NoiseOptions) -> anyhow::Result<Self> {
+    pub fn start(
+        config: &Config,
+        fleet: FleetOptions,
+        noise: NoiseOptions,
+        ended: Option<Ended>,
+    ) -> anyhow::Result<Self> {
         let producer = EventProducer::new(&config.brokers, &config.topic, &config.kafka)?;
         let mut feed =
-            Self { records: Noise::new(Fleet::new(fleet), noise).peekable(), producer: Arc::new(producer) };
+            Self { records: Noise::new(Fleet::new(fleet), noise).peekable(), producer: Arc::new(producer), ended };
         let now = wall_ms();
         while let Some(record) = feed.records.next_if(|record| record.time_ms <= now) {
             feed.send(&record)?;
@@ -74,6 +81,7 @@ impl Feed {
     }
 
     fn send(&self, record: &Record) -> anyhow::Result<()> {
+        self.ended.iter().for_each(|ended| ended.see(&record.value));
         Ok(self.producer.send(&record.key, &record.value)?)
     }
 }

@@ -8,6 +8,8 @@ mod broker;
 mod console;
 mod feed;
 mod figures;
+mod logs;
+mod partitions;
 
 use crate::{
     config::Config,
@@ -22,6 +24,7 @@ use broker::Broker;
 use console::Console;
 use dataflows::{names::Names, sequencer::Clock, time::Millis};
 use feed::Feed;
+use logs::{Keeper, Logs};
 use std::{
     future::pending,
     net::{SocketAddr, TcpListener},
@@ -61,16 +64,24 @@ pub fn job_ttl_ms(speed: f64) -> Millis {
 /// Runs until Ctrl-C, SIGTERM or the end of the time given.
 pub fn run(mut config: Config, options: &DemoOptions) -> Result<(), RunError> {
     ask_for_port(config.listen)?;
-    let broker = Broker::start(&config.topic, &config.dead_letter_topic)?;
+    let broker = Broker::start(&config.topic, [&config.dead_letter_topic, &config.decision_topic])?;
     config.brokers = broker.address();
+    // nobody's real logs
+    config.log_database = None;
     let scratch = if options.temporary_state { Some(temporary_state(&mut config)?) } else { None };
     config.clock = Clock::Wall;
-    let feed = Feed::start(&config, fleet(options), options.noise)?;
+    let (logs, ended) = match config.log_database {
+        Some(_) => Logs::prepare(&config).map(|(logs, ended)| (Some(logs), Some(ended)))?,
+        None => (None, None),
+    };
+    let feed = Feed::start(&config, fleet(options), options.noise, ended)?;
     let published = Published::new(Names::new(config.dataflow.limits.max_names));
+    let keeper = logs.map(|logs| logs.keep(Arc::clone(&published))).transpose()?;
     let console = Console::start(&config, Arc::clone(&published));
     let (living, failed) = feed.go_live()?;
     let outcome = wiring::run_published(config, published, end(options.ends_after, failed));
     let lived = living.stop();
+    keeper.into_iter().for_each(Keeper::stop);
     console.stop();
     drop(scratch);
     outcome.and(lived.map_err(RunError::Runtime))
@@ -80,6 +91,7 @@ pub fn run(mut config: Config, options: &DemoOptions) -> Result<(), RunError> {
 fn temporary_state(config: &mut Config) -> Result<TempDir, RunError> {
     let directory = TempDir::with_prefix("gocdnext-flow-demo-").context("making a temporary directory")?;
     config.state = StateUrl::sqlite(directory.path().join("state.db"));
+    logs::settings(config, directory.path());
     Ok(directory)
 }
 
@@ -95,6 +107,8 @@ fn fleet(options: &DemoOptions) -> FleetOptions {
         start_ms: wall_ms() - history,
         // a working day begins, so queues grow within minutes
         first_hour: Some(9),
+        // partitions are dropped by retention
+        drops_partitions: false,
         ..FleetOptions::default()
     }
 }

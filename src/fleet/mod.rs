@@ -104,7 +104,9 @@ impl Fleet {
             self.after(pause, Action::AgentConnects(agent));
         }
         self.after(1_000, Action::Trigger);
-        self.after(60_000, Action::RetentionSweep);
+        if self.options.drops_partitions {
+            self.after(60_000, Action::RetentionSweep);
+        }
     }
 
     fn after(&mut self, pause_ms: Millis, action: Action) {

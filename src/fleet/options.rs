@@ -27,6 +27,8 @@ pub struct FleetOptions {
     pub first_hour: Option<u8>,
     /// After so many jobs no run starts any more and the fleet ends when all is done; `None`: endless.
     pub max_jobs: Option<u64>,
+    /// Whether it drops partitions of logs, as a platform does that has nobody to ask.
+    pub drops_partitions: bool,
     /// Webhooks are rejected while so many runs are open: bounds the memory of a fleet that cannot keep up.
     pub max_open_runs: u32,
 }
@@ -43,6 +45,7 @@ impl Default for FleetOptions {
             load: 0.6,
             first_hour: None,
             max_jobs: None,
+            drops_partitions: true,
             max_open_runs: 20_000,
         }
     }

@@ -28,10 +28,8 @@ use std::{
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-/// How often the log database is asked for its partitions.
+/// How often, at least, the log database is asked for its partitions.
 const LIST_EVERY: Duration = Duration::from_secs(5);
-/// How often what is decided is carried out, or partitions are read at least to see what keeps them.
-const RUN_EVERY: Duration = Duration::from_secs(60);
 /// A run that took long is followed by so many times that of rest: large partitions that nobody may drop are not read all
 /// the time.
 const REST: u32 = 20;
@@ -44,6 +42,8 @@ pub struct Executor {
     url: LogsUrl,
     executes: bool,
     order: Order,
+    /// How often partitions are read.
+    interval: Duration,
     ledger: StateLedger,
     inputs: Arc<Inputs>,
     /// Connected, once it was there.
@@ -76,11 +76,12 @@ impl Executor {
             ..Order::default()
         };
         let (executes, ledger, in_trouble) = (config.retention_execute, StateLedger(store), false);
-        let (next, old_enough) = (Instant::now(), BTreeSet::new());
+        let (next, old_enough, interval) = (Instant::now(), BTreeSet::new(), config.retention_interval);
         Ok(Self {
             url,
             executes,
             order,
+            interval,
             ledger,
             inputs,
             logs: None,
@@ -105,7 +106,7 @@ impl Executor {
                 Err(Trouble::Retention(error)) => self.note(Some(&error)),
                 Ok(()) => self.note(None),
             }
-            self.stop.pause(LIST_EVERY);
+            self.stop.pause(LIST_EVERY.min(self.interval));
         }
         Ok(())
     }
@@ -142,7 +143,7 @@ impl Executor {
         }
         let begun = Instant::now();
         let ran = retention::run(logs, &self.ledger, &self.order).await;
-        self.next = Instant::now() + RUN_EVERY.max(begun.elapsed() * REST);
+        self.next = Instant::now() + self.interval.max(begun.elapsed() * REST);
         let report = ran?;
         say(&report);
         self.inputs.found(obstacles(&report));
