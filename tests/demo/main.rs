@@ -4,6 +4,7 @@
 
 #[path = "../support/http.rs"]
 mod http;
+#[path = "../support/demo.rs"]
 mod process;
 #[path = "../support/prometheus.rs"]
 mod prometheus;

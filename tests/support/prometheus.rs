@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use super::http::{free_address, get};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     io::{ErrorKind, Write},
     net::SocketAddr,
@@ -37,9 +37,26 @@ impl Prometheus {
 
     /// With scrape jobs, as a list in YAML; `None` where it is not installed.
     pub fn with_jobs(jobs: &str, folder: &Path) -> Option<Self> {
-        let config = folder.join("prometheus.yml");
         let scrape = format!("global: {{scrape_interval: 1s, scrape_timeout: 1s}}\nscrape_configs:\n{jobs}\n");
-        std::fs::write(&config, scrape).unwrap();
+        Self::configured(&scrape, folder)
+    }
+
+    /// Scrapes targets as the job of `deploy/prometheus` and works rules off, both every second; `None` where it is not
+    /// installed.
+    pub fn with_rules(targets: &[SocketAddr], rules: &[&Path], folder: &Path) -> Option<Self> {
+        let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        // JSON is YAML
+        let config = json!({
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": rules,
+            "scrape_configs": [{"job_name": "gocdnext-flow", "static_configs": [{"targets": targets}]}],
+        });
+        Self::configured(&config.to_string(), folder)
+    }
+
+    fn configured(text: &str, folder: &Path) -> Option<Self> {
+        let config = folder.join("prometheus.yml");
+        std::fs::write(&config, text).unwrap();
         let address = free_address();
         let started = Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
@@ -53,6 +70,22 @@ impl Prometheus {
             Ok(process) => Some(Self { process, address }),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => panic!("prometheus does not start: {error}"),
+        }
+    }
+
+    /// What an expression gives now: each series with its value. The error is Prometheus's own.
+    pub fn query(&self, expression: &str) -> Result<Vec<(Value, String)>, String> {
+        let path = format!("/api/v1/query?query={}", encoded(expression));
+        let (_, answer) = get(self.address, &path, PATIENCE).map_err(|error| error.to_string())?;
+        let answer: Value = serde_json::from_str(&answer).map_err(|error| format!("{error}: {answer}"))?;
+        let data = &answer["data"];
+        let value = |pair: &Value| pair[1].as_str().unwrap_or_default().to_owned();
+        match (answer["status"].as_str(), data["resultType"].as_str(), &data["result"]) {
+            (Some("success"), Some("vector"), Value::Array(series)) => {
+                Ok(series.iter().map(|one| (one["metric"].clone(), value(&one["value"]))).collect())
+            }
+            (Some("success"), Some("scalar"), pair) => Ok(vec![(Value::Null, value(pair))]),
+            _ => Err(format!("{expression}: {answer}")),
         }
     }
 
@@ -76,6 +109,13 @@ impl Prometheus {
         }
         panic!("prometheus has nothing at {path} but {last:?}")
     }
+}
+
+/// As it stands in an address.
+fn encoded(text: &str) -> String {
+    let byte =
+        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(byte).collect()
 }
 
 /// `promtool check metrics` must have nothing to say.

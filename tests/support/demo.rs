@@ -1,5 +1,7 @@
 //! A demo on a random port, and what it answers.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use crate::http::{free_address, get};
 use std::{
     net::SocketAddr,
