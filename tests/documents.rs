@@ -11,7 +11,7 @@ fn root() -> &'static Path {
 }
 
 fn documents() -> Vec<PathBuf> {
-    let folders = ["", "docs", "docs/adr", "schemas", "examples/kth-sp2", "deploy/helm"];
+    let folders = ["", "docs", "docs/adr", "docs/runbooks", "schemas", "examples/kth-sp2", "deploy/helm"];
     let files = folders.iter().filter_map(|folder| fs::read_dir(root().join(folder)).ok()).flatten().flatten();
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|kind| kind == "md")).collect()
 }
