@@ -1,7 +1,7 @@
-"""schemas.py TARGET CRDS...: the schemas for kubeconform, offline.
+"""schemas.py TARGET DEFINITIONS: the schemas for kubeconform, offline.
 
 TARGET/kubernetes/ holds those of Kubernetes, out of the package kubernetes-validate; TARGET/crds/ those of the custom
-resources whose definitions lie in the folders CRDS. Both are strict: what a schema does not name is refused.
+resources whose definitions lie in the folder DEFINITIONS. Both are strict: what a schema does not name is refused.
 """
 
 import json
@@ -41,12 +41,12 @@ def strict(schema: dict) -> dict:
     return schema
 
 
-def custom(target: Path, folders: list[Path]) -> int:
+def custom(target: Path, folder: Path) -> int:
     """One file for each version of each custom resource: GROUP/KIND_VERSION.json."""
     # PyYAML knows a lone `=` as a type of its own and cannot read it; in the definitions it is a text
     yaml.SafeLoader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
     made = 0
-    for file in sorted(file for folder in folders for file in folder.glob("*.yaml")):
+    for file in sorted(folder.glob("*.yaml")):
         for definition in yaml.safe_load_all(file.read_text()):
             if not definition or definition.get("kind") != "CustomResourceDefinition":
                 continue
@@ -64,4 +64,4 @@ def custom(target: Path, folders: list[Path]) -> int:
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     print(kubernetes(place / "kubernetes"), "schemas of Kubernetes")
-    print(custom(place / "crds", [Path(folder) for folder in sys.argv[2:]]), "schemas of custom resources")
+    print(custom(place / "crds", Path(sys.argv[2])), "schemas of custom resources")

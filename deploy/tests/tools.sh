@@ -66,14 +66,16 @@ make_kube-apiserver() {
   rm -r "$1/module"
 }
 
-# bin/python3 and schemas/; pinned, since schemas decide what is valid
+# bin/python3, the definitions/ of custom resources, and schemas/; pinned, since schemas decide what is valid
 make_python() {
   python3 -m venv "$1"
   "$1/bin/python3" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
   local operator agents
   operator="$(module "github.com/prometheus-operator/prometheus-operator@v$prometheus_operator")"
   agents="$(module "github.com/kedacore/keda/v2@v$keda")"
-  "$1/bin/python3" "$here/schemas.py" "$1/schemas" "$operator/example/prometheus-operator-crd" "$agents/config/crd/bases"
+  mkdir "$1/definitions"
+  cp "$operator"/example/prometheus-operator-crd/*_{servicemonitors,prometheusrules}.yaml "$agents/config/crd/bases/keda.sh_scaledobjects.yaml" "$1/definitions"
+  "$1/bin/python3" "$here/schemas.py" "$1/schemas" "$1/definitions"
 }
 
 # A build that is cut short leaves nothing that looks whole.
