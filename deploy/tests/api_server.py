@@ -97,7 +97,9 @@ class Cluster:
                 if holds():
                     return
             except (urllib.error.URLError, ConnectionError) as error:
-                last = error
+                last = str(error)
+                if isinstance(error, urllib.error.HTTPError):
+                    error.close()
             for process in self.running:
                 if process.poll() is not None:
                     logs = "".join(path.read_text()[-2000:] for path in self.folder.glob("*.log"))
@@ -183,6 +185,7 @@ class Chart(unittest.TestCase):
         self.helm("upgrade", "ci", CHART, "--values", CHART / "examples/ha.yaml")
         self.assertEqual(release(), (2, "RollingUpdate"))
         self.assertEqual(self.object(*monitor)["spec"]["jobLabel"], "app.kubernetes.io/name")
+        self.assertIsNotNone(self.object("prometheusrules/ci-server", "monitoring.coreos.com/v1"))
         claim = ("persistentvolumeclaims/ci-server", "v1")
         self.assertIsNotNone(self.object(*claim), "the counters are kept")
         self.helm("rollback", "ci", "1")

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import unittest
 
 import yaml
@@ -35,7 +36,7 @@ class Examples(unittest.TestCase):
                 found = conform(rendered.text)
                 expected = {"valid": len(rendered.by_kind), "invalid": 0, "errors": 0, "skipped": 0}
                 self.assertEqual(found["summary"], expected, found["resources"])
-        for field in ("replicas:", "jobLabel:", "scaleTargetRef:"):
+        for field in ("replicas:", "jobLabel:", "scaleTargetRef:", "groups:"):
             spoilt = Rendered.example("full").text.replace(field, f"no-such-{field}")
             self.assertEqual(conform(spoilt)["summary"]["invalid"], 1, f"no-such-{field} is found")
 
@@ -195,6 +196,8 @@ class Monitoring(unittest.TestCase):
         self.assertEqual(set(Rendered.of({}).by_kind), least)
         flags = {
             "ServiceMonitor": {"server": {"serviceMonitor": {"enabled": True}}},
+            "PrometheusRule": {"server": {"prometheusRule": {"enabled": True}}},
+            "ConfigMap": {"server": {"dashboard": {"enabled": True}}},
             "NetworkPolicy": {"server": {"networkPolicy": {"enabled": True}}},
             "ScaledObject": {
                 "agentAutoscaling": {"enabled": True, "prometheusAddress": "http://p", "scaleTargetRef": {"name": "a"}}
@@ -219,6 +222,20 @@ class Monitoring(unittest.TestCase):
         rules[0]["replacement"] = "ci-server"
         self.assertEqual(endpoint["metricRelabelings"][:2], rules)
         self.assertEqual(len(endpoint["metricRelabelings"]), 3, "and the user's own after them")
+
+    def test_rules_and_dashboard_are_those_of_the_project(self):
+        rendered = Rendered.example("full")
+        files = [yaml.safe_load((ROOT / "deploy/prometheus" / name).read_text()) for name in ("recording.yml", "alerts.yml")]
+        self.assertEqual(rendered.spec("PrometheusRule"), {"groups": files[0]["groups"] + files[1]["groups"]})
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as rules:
+            yaml.safe_dump(rendered.spec("PrometheusRule"), rules)
+            rules.flush()
+            checked = subprocess.run(["promtool", "check", "rules", rules.name], capture_output=True, text=True)
+            self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        dashboard = rendered.by_kind["ConfigMap"]
+        self.assertEqual(dashboard["metadata"]["labels"]["grafana_dashboard"], "1")
+        original = (ROOT / "docs/grafana/gocdnext.json").read_text()
+        self.assertEqual(json.loads(dashboard["data"]["gocdnext.json"]), json.loads(original))
 
     def test_every_pod_is_scraped_by_itself(self):
         # a ServiceMonitor reads the endpoints of a Service, unless it is told to read the Service
