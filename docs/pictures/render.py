@@ -31,7 +31,7 @@ PALETTE = ["#3274d9", "#e0782f", "#4a9c46", "#b5459f", "#8f7b2b", "#2fa3a8", "#c
 NAMED = {"green": "#4a9c46", "red": "#c4453c", "orange": "#e0782f", "blue": "#3274d9", "purple": "#8353b5"}
 DAY = 86_400
 # seconds between ticks
-STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, DAY, 7 * DAY, 30 * DAY]
+STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, DAY, 7 * DAY, 30 * DAY, 100 * DAY, 365 * DAY]
 INK, FAINT, GRID = "#24292e", "#8b949e", "#e4e7ea"
 
 
@@ -116,7 +116,7 @@ def scale(axes, unit, log):
     """Ticks at values that people would choose."""
     top = axes.get_ylim()[1]
     if log:
-        axes.yaxis.set_major_locator(FixedLocator([0.1, 1, 10, 60, 600, 3600, 36000]))
+        axes.yaxis.set_major_locator(FixedLocator([0.1, 1, 10, 60, 600, 3600, 10 * 3600, 10 * DAY, 100 * DAY]))
         axes.yaxis.set_minor_locator(NullLocator())
     elif unit == "s" and top > 12:
         axes.yaxis.set_major_locator(MultipleLocator(next((step for step in STEPS if top / step <= 4.5), STEPS[-1])))
@@ -173,9 +173,11 @@ def timeseries(axes, panel, prometheus):
     scale(axes, unit_of(panel), log)
     clock(axes, prometheus)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
-    drawn, labels = axes.get_legend_handles_labels()
-    # what is more has no room; Grafana's would scroll
-    axes.legend(drawn[:8], labels[:8], loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4,
+    # two rows have room, and Grafana's would scroll: those that show anything come first
+    high = {label: max(values) for label, _, values in series}
+    entries = sorted(zip(*axes.get_legend_handles_labels()), key=lambda entry: high[entry[1]] == 0)
+    columns = max(1, min(5, panel["gridPos"]["w"] * 10 // (max(len(label) for _, label in entries) + 4)))
+    axes.legend(*zip(*entries[:2 * columns]), loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=columns,
                 fontsize=7, frameon=False, labelcolor=INK, handlelength=1, columnspacing=1, handletextpad=0.5)
 
 

@@ -1,7 +1,7 @@
 //! The program itself, over the in-process broker of librdkafka, with a log database that has an old partition.
 
 use crate::{
-    http::{free_address, get},
+    http::get,
     kafka::{self, PATIENCE},
     support::program::{Running, Uptime, program},
 };
@@ -68,7 +68,6 @@ pub struct Life {
     pub address: SocketAddr,
     pub state: PathBuf,
     _running: Running,
-    _own_broker: Option<Broker>,
 }
 
 impl Life {
@@ -79,17 +78,9 @@ impl Life {
         command.args(["--brokers", &broker.cluster.bootstrap_servers(), "--listen", &address.to_string()]);
         command.args(["--state", &format!("sqlite:{}", state.display())]).args(flags);
         let running = Running::start(command, &Arc::<Uptime>::default(), folder, name).unwrap();
-        let life = Self { address, state, _running: running, _own_broker: None };
+        let life = Self { address, state, _running: running };
         life.shows("gocdnext_flow_caught_up 1");
         life
-    }
-
-    /// One that knows of nothing but logs.
-    pub fn with_logs(folder: &Path) -> Self {
-        let broker = Broker::start();
-        let life = Self::at(free_address(), folder, "logs", &broker, &["--log-database", &log_database(folder)]);
-        life.shows("gocdnext_retention_oldest_partition_age_seconds ");
-        Self { _own_broker: Some(broker), ..life }
     }
 
     /// Waits until `/metrics` has a line that begins so.
