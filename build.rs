@@ -11,10 +11,18 @@ fn main() {
     println!("cargo:rerun-if-env-changed={VARIABLE}");
     // given where there is no repository: in a container, from an archive
     if env::var_os(VARIABLE).is_none() {
-        watch_head();
-        if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
-            println!("cargo:rustc-env={VARIABLE}={commit}");
-        }
+        commit();
+    }
+}
+
+fn commit() {
+    // a source archive that was unpacked within somebody's repository is not that repository
+    if git(&["rev-parse", "--show-prefix"]).is_none_or(|prefix| !prefix.is_empty()) {
+        return;
+    }
+    watch_head();
+    if let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) {
+        println!("cargo:rustc-env={VARIABLE}={commit}");
     }
 }
 

@@ -22,7 +22,7 @@ def tool(name: str) -> Path:
 
 def program() -> Path:
     """gocdnext-flow, as cargo has built it."""
-    return Path(os.environ["GOCDNEXT_FLOW"])
+    return Path(os.environ.get("GOCDNEXT_FLOW", ROOT / "target/debug/gocdnext-flow"))
 
 
 def helm(*arguments: str | Path) -> subprocess.CompletedProcess:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools.sh NAME...: makes tools for the tests of deploy/ that no Debian package has: helm, kubeconform, prometheus, kube-apiserver
+# tools.sh NAME...: makes tools for the tests of deploy/ that no Debian package has: helm, kubeconform, compose, prometheus, kube-apiserver
 # (built with Go from their published modules) and python (a venv with schemas). Each is made once, into the cache.
 # tools.sh --cached NAME: succeeds if it is there already.
 # tools.sh --path NAME: prints the folder it is in, or would be.
@@ -10,6 +10,7 @@ cache="${XDG_CACHE_HOME:-$HOME/.cache}/gocdnext-flow/tools"
 helm=3.22.0
 kubeconform=0.8.0
 prometheus=3.16.0
+compose=2.16.2
 kubernetes=1.37.2
 # whose custom resources the chart has
 prometheus_operator=0.92.1
@@ -22,6 +23,7 @@ folder() {
   case "$1" in
     helm) echo "$cache/helm-$helm" ;;
     kubeconform) echo "$cache/kubeconform-$kubeconform" ;;
+    compose) echo "$cache/compose-$compose" ;;
     prometheus) echo "$cache/prometheus-$prometheus" ;;
     kube-apiserver) echo "$cache/kube-apiserver-$kubernetes" ;;
     # other versions, packages or schemas make another folder
@@ -38,6 +40,12 @@ go_install() { GOBIN="$1" nice -n 15 go install -trimpath "${@:2}"; }
 make_helm() { go_install "$1" "helm.sh/helm/v3/cmd/helm@v$helm"; }
 
 make_kubeconform() { go_install "$1" "github.com/yannh/kubeconform/cmd/kubeconform@v$kubeconform"; }
+
+# the reader of compose files, without the rest of Docker
+make_compose() {
+  go_install "$1" "github.com/compose-spec/compose-go/v2/cmd@v$compose"
+  mv "$1/cmd" "$1/compose"
+}
 
 # without its web pages, and with the discoveries that we use
 make_prometheus() {
