@@ -174,6 +174,9 @@ fn a_partition_is_planned_explained_dropped_and_counted_once() {
     eventually("the series", || life.series("gocdnext_retention_archives_waiting"));
     let told = bench.told(&["policy", "set", "--days", "30", "--archive", "on"]);
     assert!(told.contains("30 days, archived first"), "{told}");
+    eventually("the policy is in force", || {
+        (life.retention()?["policies"]["default"]["log_retention_days"] == 30).then_some(())
+    });
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
         let url: StateUrl = bench.url("logs.db").parse().unwrap();

@@ -23,8 +23,8 @@ use std::{
 
 /// `complete_from` is not known.
 const NEVER: Millis = Millis::MAX;
-/// Policies are asked for as often as epochs end, but not more often than this.
-const LEAST_PAUSE: Duration = Duration::from_millis(100);
+/// How often policies are asked for.
+const ASK_EVERY: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Debug)]
@@ -101,12 +101,12 @@ impl Inputs {
     }
 
     /// Keeps the policies up to date until stopped.
-    pub async fn keep(self: Arc<Self>, store: Arc<Store>, interval: Duration, stop: Arc<Stop>) {
+    pub async fn keep(self: Arc<Self>, store: Arc<Store>, stop: Arc<Stop>) {
         while !stop.is_stopped() {
             if let Err(error) = self.ask_policies(&store).await {
                 tracing::debug!(%error, "the policies cannot be asked for now");
             }
-            tokio::time::sleep((interval / 2).max(LEAST_PAUSE)).await;
+            tokio::time::sleep(ASK_EVERY).await;
         }
     }
 }

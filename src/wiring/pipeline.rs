@@ -110,13 +110,14 @@ impl Pipeline {
         let letters = letters.map_err(|error| RunError::Settings(error.into()))?;
         let (published, stop) = (Arc::clone(published), Arc::clone(&shared.stop));
         let committer = Committer::new(writer.clone(), manifest, details.clone(), pace, published, stop);
-        let last = Publisher::new(shared.clone(), ledger, committer, Box::new(letters), results);
+        let mut last = Publisher::new(shared.clone(), ledger, committer, Box::new(letters), results);
 
         let (tell, ended) = mpsc::unbounded_channel();
         if let Some(inputs) = shared.retention.clone() {
             let (store, stop) = (Arc::clone(&writer.store), Arc::clone(&shared.stop));
             let outbox = Outbox::new(config, Arc::clone(&store), writer.runtime.clone(), Arc::clone(&stop));
-            let outbox = outbox.map_err(|error| RunError::Settings(error.into()))?;
+            let (outbox, notice) = outbox.map_err(|error| RunError::Settings(error.into()))?;
+            last.tell(notice);
             spawn("outbox", &tell, move || outbox.run().map_err(|error| Fault::Other(error.to_string())))?;
             if let Some(url) = config.log_database.clone() {
                 let (inputs, runtime) = (Arc::clone(&inputs), writer.runtime.clone());
@@ -124,7 +125,7 @@ impl Pipeline {
                 let executor = executor.map_err(|error| RunError::Settings(error.into()))?;
                 spawn("retention", &tell, move || executor.run().map_err(|error| Fault::Other(error.to_string())))?;
             }
-            writer.runtime.spawn(inputs.keep(store, config.epoch_interval, stop));
+            writer.runtime.spawn(inputs.keep(store, stop));
         }
         let kafka::Source { reader, watcher } = source;
         spawn("watcher", &tell, move || Ok(watcher.run()?))?;

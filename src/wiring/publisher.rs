@@ -7,6 +7,7 @@ use super::{
     committer::{CommitError, Committer},
     gate::Gate,
     pause,
+    retention::Notice,
 };
 use crate::{
     published::Published,
@@ -47,6 +48,7 @@ pub struct Publisher {
     letters: Box<dyn Sink>,
     results: ResultLog,
     gate: Gate,
+    outbox: Option<Notice>,
 }
 
 impl std::fmt::Debug for Publisher {
@@ -76,7 +78,12 @@ impl Publisher {
             own.stream_time_ms.store(snapshot.stream_time.0, Relaxed);
             shared.published.snapshot.store(Some(Arc::new(snapshot)));
         }
-        Self { shared, ledger, committer, letters, results, gate }
+        Self { shared, ledger, committer, letters, results, gate, outbox: None }
+    }
+
+    /// Gives notice of decisions once they are committed.
+    pub fn tell(&mut self, outbox: Notice) {
+        self.outbox = Some(outbox);
     }
 
     /// Publishes until the workers are gone.
@@ -117,6 +124,9 @@ impl Publisher {
         let outbox: Vec<Outgoing> = decided.iter().map(decisions::outgoing).collect();
         let lanes = std::mem::take(&mut output.state);
         self.committer.commit(&output, lanes, self.ledger.blob(output.sweep), &outbox)?;
+        if !outbox.is_empty() {
+            self.outbox.iter().for_each(Notice::give);
+        }
         if let Some((inputs, from)) = self.shared.retention.as_ref().zip(self.committer.details.complete_from) {
             inputs.complete_from(from);
         }

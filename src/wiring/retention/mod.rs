@@ -7,4 +7,4 @@ pub mod outbox;
 
 pub use executor::Executor;
 pub use ledger::StateLedger;
-pub use outbox::Outbox;
+pub use outbox::{Notice, Outbox};

@@ -1,7 +1,8 @@
 //! The outbox's way to Kafka: what was committed is sent until it is acknowledged, then taken out.
 //!
 //! A crash in between sends some again, with the same ids. It never holds up a commit: while Kafka is away the outbox
-//! grows in the database.
+//! grows in the database. It waits for a notice of the publisher that a commit has added some; what came into the database
+//! in other ways it finds by looking now and then.
 
 use crate::{
     config::Config,
@@ -12,13 +13,19 @@ use crate::{
     sources::stop::Stop,
     store::{Outgoing, Store, StoreError},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    time::Duration,
+};
 use tokio::runtime::Handle;
 
 /// Messages sent at a time.
 const BATCH: u32 = 1_000;
-/// How often it is looked for messages.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked for messages without a notice.
+const LOOK_EVERY: Duration = Duration::from_secs(120);
 /// After an error of the database.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -29,13 +36,32 @@ pub struct Outbox {
     runtime: Handle,
     courier: Courier,
     stop: Arc<Stop>,
+    /// Ends with the publisher.
+    added: Receiver<()>,
+}
+
+/// Told after a commit that has added messages; one that is not taken yet stands for all.
+#[derive(Clone, Debug)]
+pub struct Notice(SyncSender<()>);
+
+impl Notice {
+    pub fn give(&self) {
+        // full: it will look anyway; gone: the pipeline ends
+        let _ = self.0.try_send(());
+    }
 }
 
 impl Outbox {
     /// Shows whether librdkafka takes the settings.
-    pub fn new(config: &Config, store: Arc<Store>, runtime: Handle, stop: Arc<Stop>) -> Result<Self, SinkError> {
+    pub fn new(
+        config: &Config,
+        store: Arc<Store>,
+        runtime: Handle,
+        stop: Arc<Stop>,
+    ) -> Result<(Self, Notice), SinkError> {
         let courier = Courier::new(config, &config.decision_topic, "decisions", Arc::clone(&stop))?;
-        Ok(Self { store, runtime, courier, stop })
+        let (tell, added) = sync_channel(1);
+        Ok((Self { store, runtime, courier, stop, added }, Notice(tell)))
     }
 
     /// Sends until stopped.
@@ -44,17 +70,20 @@ impl Outbox {
     /// [`SinkError`] where no producer can be made.
     pub fn run(mut self) -> Result<(), SinkError> {
         while !self.stop.is_stopped() {
-            let pause = match self.send_some() {
-                Ok(0) => LOOK_EVERY,
-                Ok(_) => continue,
+            match self.send_some() {
+                Ok(0) => {
+                    if self.added.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Disconnected) {
+                        return Ok(());
+                    }
+                }
+                Ok(_) => {}
                 Err(Trouble::Store(error)) => {
                     tracing::debug!(%error, "the outbox cannot be read now");
-                    PAUSE
+                    self.stop.pause(PAUSE);
                 }
                 Err(Trouble::Sink(_)) if self.stop.is_stopped() => return Ok(()),
                 Err(Trouble::Sink(error)) => return Err(error),
-            };
-            self.stop.pause(pause);
+            }
         }
         Ok(())
     }
