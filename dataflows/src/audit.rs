@@ -172,7 +172,7 @@ mod tests {
         let mut ledger = Ledger::new(&settings, Names::new(9));
         ledger.fold(Epoch(1), StreamTime(6), Deltas { agents_online: shown, ..Deltas::new(&settings) });
         let mut audit = Audit::new(&settings);
-        audit.worker(lane, &Lane::of(writer, &online(7).1).bytes)?;
+        audit.worker(lane, &Lane::of(writer, online(7).1).bytes)?;
         audit.ledger(&ledger.blob(Sweep::default()).unwrap().bytes)?;
         Ok(audit.finish(Epoch(1), StreamTime(6))?.contradictions())
     }
@@ -221,7 +221,7 @@ mod tests {
         let (owner, sections) = (owner(route(7), 2), archive(7));
         let looked_at = |worker: usize| {
             let mut audit = Audit::new(&Settings::default());
-            let blob = Lane::of(Share { worker, peers: 2 }, &sections);
+            let blob = Lane::of(Share { worker, peers: 2 }, sections.clone());
             audit.worker(worker, &blob.bytes)?;
             audit.finish(Epoch(1), StreamTime(6)).map(|contents| contents.archives)
         };

@@ -68,12 +68,12 @@ impl Ledger {
         let sections = [(Table::Registry, registry), (Table::Names, names), (Table::Given, given)];
         let sections: Vec<Section> =
             sections.into_iter().filter_map(|(table, entries)| Section::of(table, entries)).collect();
-        (!sections.is_empty()).then(|| Lane::of(Share::WHOLE, &sections))
+        (!sections.is_empty()).then(|| Lane::of(Share::WHOLE, sections))
     }
 
     /// All of it, for whoever begins a new log with it.
     pub fn whole(&mut self) -> Lane {
-        let empty = || Lane::of(Share::WHOLE, &[]);
+        let empty = || Lane::of(Share::WHOLE, vec![]);
         self.blob(Sweep::ALL).unwrap_or_else(empty)
     }
 

@@ -104,6 +104,6 @@ fn lanes(sections: Vec<(usize, state::Section)>, peers: usize) -> Vec<Lane> {
     for (worker, section) in sections {
         by_worker.entry(worker).or_default().push(section);
     }
-    let lane = |(worker, sections): (usize, Vec<_>)| Lane::of(Share { worker, peers }, &sections);
+    let lane = |(worker, sections): (usize, Vec<_>)| Lane::of(Share { worker, peers }, sections);
     by_worker.into_iter().map(lane).collect()
 }

@@ -80,7 +80,7 @@ pub struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn of(writer: Share, sections: &[Section]) -> Self {
+    pub(crate) fn of(writer: Share, sections: Vec<Section>) -> Self {
         let swept = sections.iter().map(|section| section.swept).sum();
         Self { worker: writer.worker, bytes: state::blob(writer, sections), swept }
     }

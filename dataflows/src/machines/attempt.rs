@@ -60,6 +60,8 @@ pub struct Attempt {
     pub dispatchable: bool,
     /// `queued` stands for a `job.queued` that has not come: the former attempt was reclaimed then.
     pub virtual_queued: bool,
+    /// It has an [`End`], which lies elsewhere: most have none, and need not look for it.
+    pub(super) ended: bool,
 }
 
 /// How an attempt ended. Kept apart: most attempts that are kept have no end.
@@ -111,6 +113,7 @@ impl Attempt {
             done: 0,
             dispatchable: true,
             virtual_queued: false,
+            ended: false,
         }
     }
 

@@ -7,7 +7,19 @@ use crate::time::Millis;
 #[derive(Clone, Debug, Default)]
 pub struct Writer(Vec<u8>, Option<usize>);
 
+impl From<Vec<u8>> for Writer {
+    /// Goes on after these.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes, None)
+    }
+}
+
 impl Writer {
+    /// Makes room for so many more bytes at once: what grows while it is written is copied again and again.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.0.reserve(bytes);
+    }
+
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
         self.0

@@ -97,14 +97,22 @@ impl Section {
     }
 }
 
-/// Puts the sections of one lane together.
+/// Puts the sections of one lane together, around the largest one: its bytes are many, and are not copied to another place.
 #[must_use]
-pub fn blob(writer: Share, sections: &[Section]) -> Vec<u8> {
-    let mut out = Writer::default();
+pub fn blob(writer: Share, mut sections: Vec<Section>) -> Vec<u8> {
+    let mut before = Writer::default();
     let newest = sections.iter().map(|section| Table::since(section.table)).max();
-    out.u8(newest.unwrap_or(1));
-    out.varint(writer.worker as u64);
-    out.varint(writer.peers as u64);
+    before.u8(newest.unwrap_or(1));
+    before.varint(writer.worker as u64);
+    before.varint(writer.peers as u64);
+    sections.sort_by_key(|section| std::cmp::Reverse(section.bytes.len()));
+    let mut sections = sections.into_iter();
+    let Some(largest) = sections.next() else { return before.finish() };
+    before.u8(largest.table);
+    before.varint(largest.bytes.len() as u64);
+    let mut out = largest.bytes;
+    out.splice(0..0, before.finish());
+    let mut out = Writer::from(out);
     for section in sections {
         out.u8(section.table);
         out.varint(section.bytes.len() as u64);
@@ -153,7 +161,7 @@ mod tests {
         entries.u128(7);
         let sections = [Section::of(Table::Agents, entries), Section::of(Table::Runs, Writer::default())];
         let sections: Vec<Section> = sections.into_iter().flatten().collect();
-        let bytes = blob(Share { worker: 1, peers: 3 }, &sections);
+        let bytes = blob(Share { worker: 1, peers: 3 }, sections);
         let mut parsed = parse(&bytes).unwrap();
         assert_eq!(parsed.writer, Share { worker: 1, peers: 3 });
         assert_eq!(parsed.sections.len(), 1);
@@ -162,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_newer_format_and_a_cut_blob_are_refused() {
-        let bytes = blob(Share::WHOLE, &[Section { table: Table::Runs as u8, bytes: vec![1; 9], swept: 0 }]);
+        let bytes = blob(Share::WHOLE, vec![Section { table: Table::Runs as u8, bytes: vec![1; 9], swept: 0 }]);
         assert_eq!(bytes[0], 1, "nothing of retention's is in it");
         assert_eq!(parse(&[FORMAT + 1]).unwrap_err(), Unusable::Newer { found: FORMAT + 1 });
         for cut in 0..bytes.len() {

@@ -68,7 +68,7 @@ impl Worker {
             close(&mut self.agents, at, settings, deltas),
             close(&mut self.deliveries, at, settings, deltas),
         ];
-        state::blob(self.share, &sections.into_iter().flatten().collect::<Vec<_>>())
+        state::blob(self.share, sections.into_iter().flatten().collect())
     }
 }
 

@@ -77,7 +77,7 @@ impl Process {
             let mut closed = Closed::new(settings);
             machine.close(at, input, &mut closed);
             output.merge(closed.retention);
-            blobs.push(state::blob(Share { worker, peers }, &machine.sections(sweep)));
+            blobs.push(state::blob(Share { worker, peers }, machine.sections(sweep)));
         }
         store.commit(epoch, sweep, blobs, None);
         output.sort();

@@ -220,7 +220,7 @@ fn where_logs_are_not_archived_they_are_held_until_they_have_gone() {
 fn stored(machine: &mut JobsMachine, settings: &Settings, now: Millis) -> Vec<u8> {
     let at = Close { now: StreamTime(now), last: false, sweep: Sweep::ALL };
     machine.close(at, None, &mut Closed::new(settings));
-    state::blob(Share::WHOLE, &machine.sections(Sweep::ALL))
+    state::blob(Share::WHOLE, machine.sections(Sweep::ALL))
 }
 
 fn restored(blob: &[u8], settings: &Settings, now: Millis) -> JobsMachine {

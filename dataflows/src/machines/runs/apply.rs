@@ -99,17 +99,19 @@ impl RunsMachine {
             self.attempts[slot].done |= done::AGENT_AT_END;
         }
         if settled {
-            let agree = self.ends.get(&slot).is_some_and(|known| known.outcome == end.outcome);
+            let agree = self.end_of(slot).is_some_and(|known| known.outcome == end.outcome);
             return if agree { Applied::Duplicate } else { Applied::Conflict };
         }
         self.attempts[slot].see_names(event);
         if event.kind == Kind::JobRequeued {
             self.queue_next(slot, event);
         }
-        if let Some(known) = self.ends.get_mut(&slot) {
+        if self.attempts[slot].ended
+            && let Some(known) = self.ends.get_mut(&slot)
+        {
             return known.merge(end);
         }
-        self.ends.insert(slot, end);
+        self.set_end(slot, Some(end));
         Applied::New
     }
 

@@ -60,9 +60,8 @@ impl RunsMachine {
         if attempt.has(done::WAIT) {
             return;
         }
-        let in_the_end = || {
-            now.is_past(attempt.wait_deadline(&self.settings)).then(|| attempt.wait_in_the_end(self.ends.get(&slot)))
-        };
+        let in_the_end =
+            || now.is_past(attempt.wait_deadline(&self.settings)).then(|| attempt.wait_in_the_end(self.end_of(slot)));
         if let Some(span) = attempt.wait_at_once().or_else(in_the_end) {
             self.observe_wait(slot, span, deltas);
         }
@@ -85,7 +84,7 @@ impl RunsMachine {
     /// Takes the duration, once nothing can change it or its time is up.
     pub(super) fn settle(&mut self, slot: Slot, now: StreamTime, closed: &mut Closed) {
         let attempt = &self.attempts[slot];
-        let Some(end) = self.ends.get(&slot).copied().filter(|_| !attempt.has(done::SETTLED)) else { return };
+        let Some(end) = self.end_of(slot).copied().filter(|_| !attempt.has(done::SETTLED)) else { return };
         let in_the_end = || {
             let deadline = SKEW_TOLERANCE_MS + self.settings.late_grace_ms;
             now.is_past(end.time.saturating_add(deadline)).then(|| attempt.duration_in_the_end(&end))
@@ -149,7 +148,7 @@ impl RunsMachine {
 
     pub(super) fn count_loss_and_gauges(&mut self, slot: Slot, now: StreamTime, deltas: &mut Deltas) {
         let attempt = &self.attempts[slot];
-        let end = self.ends.get(&slot);
+        let end = self.end_of(slot);
         let finish = self.runs[attempt.run].finished;
         let losses = attempt.losses_at(end, finish, &self.settings, now);
         let open = end.is_none() && finish == NEVER && !losses.latest && attempt.latest().is_some();
@@ -179,7 +178,7 @@ impl RunsMachine {
 
     pub(super) fn retire_or_wait(&mut self, slot: Slot, losses: &Losses, now: StreamTime) {
         let attempt = &self.attempts[slot];
-        let end = self.ends.get(&slot);
+        let end = self.end_of(slot);
         // for retention each loss is an end of its own
         let decided = attempt.has(done::LOST) && self.notes.is_none();
         let awaited = self.awaited_for_notes(slot, now);
@@ -208,7 +207,7 @@ impl RunsMachine {
 
     pub(super) fn retire(&mut self, slot: Slot, now: StreamTime) {
         let attempt = &self.attempts[slot];
-        let end = self.ends.get(&slot);
+        let end = self.end_of(slot);
         let id = attempt_print(self.runs[attempt.run].id, attempt.job, attempt.number);
         let bits = retired::bits(end, attempt.has(done::DISPATCH));
         let latest = attempt.latest().unwrap_or(Millis::MIN).max(end.map_or(Millis::MIN, |end| end.time));
@@ -296,8 +295,8 @@ impl RunsMachine {
 
     pub(super) fn report_open(&self, closed: &mut Closed) {
         for (slot, attempt) in self.attempts.iter().filter(|(_, attempt)| !attempt.has(done::SETTLED)) {
-            if attempt.latest().is_some() || self.ends.contains_key(&slot) {
-                closed.results.push(self.result(slot, self.ends.get(&slot), None, None));
+            if attempt.latest().is_some() || attempt.ended {
+                closed.results.push(self.result(slot, self.end_of(slot), None, None));
             }
         }
     }

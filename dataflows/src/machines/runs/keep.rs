@@ -4,7 +4,7 @@ use super::{RunsMachine, run_print};
 use crate::{
     event::{Id, RunEvent, Status},
     machines::{
-        attempt::{Attempt, done},
+        attempt::{Attempt, End, done},
         run::{LONG_AGO, Run},
     },
     memory::Fingerprint,
@@ -80,6 +80,19 @@ impl RunsMachine {
         slot
     }
 
+    pub(super) fn end_of(&self, slot: Slot) -> Option<&End> {
+        if self.attempts[slot].ended { self.ends.get(&slot) } else { None }
+    }
+
+    pub(super) fn set_end(&mut self, slot: Slot, end: Option<End>) {
+        let ended = std::mem::replace(&mut self.attempts[slot].ended, end.is_some());
+        match end {
+            Some(end) => drop(self.ends.insert(slot, end)),
+            None if ended => drop(self.ends.remove(&slot)),
+            None => {}
+        }
+    }
+
     pub(super) fn link(&mut self, run: Slot, slot: Slot) {
         let first = std::mem::replace(&mut self.runs[run].first, slot);
         self.runs[run].attempts += 1;
@@ -96,7 +109,9 @@ impl RunsMachine {
         if let Ok(entry) = self.attempt_index.find_entry(hash, |other| *other == slot) {
             entry.remove();
         }
-        self.ends.remove(&slot);
+        if attempt.ended {
+            self.ends.remove(&slot);
+        }
         match attempt.previous {
             NO_SLOT => self.runs[attempt.run].first = attempt.next,
             previous => self.attempts[previous].next = attempt.next,

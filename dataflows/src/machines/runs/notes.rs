@@ -28,7 +28,7 @@ impl RunsMachine {
     /// The earliest evidence of dispatch that has a time.
     fn dispatched(&self, slot: Slot) -> Millis {
         let attempt = &self.attempts[slot];
-        let at_end = self.ends.get(&slot).filter(|_| attempt.has(done::AGENT_AT_END));
+        let at_end = self.end_of(slot).filter(|_| attempt.has(done::AGENT_AT_END));
         attempt.dispatch_evidence().min(at_end.map_or(NEVER, |end| end.time))
     }
 
@@ -86,14 +86,14 @@ impl RunsMachine {
         if finish == NEVER || attempt.has(done::TOLD_CLOSED) {
             return NEVER;
         }
-        let own = self.ends.get(&slot).is_some_and(|end| end.time <= finish.saturating_add(SKEW_TOLERANCE_MS));
+        let own = self.end_of(slot).is_some_and(|end| end.time <= finish.saturating_add(SKEW_TOLERANCE_MS));
         if own { NEVER } else { self.retires(finish) }
     }
 
     /// Up to this an attempt that has ended is kept: facts from before its end may be unread, and each may allow a loss.
     /// [`NEVER`]: it need not be.
     pub(super) fn awaited_for_notes(&self, slot: Slot, now: StreamTime) -> Millis {
-        let end = self.ends.get(&slot).filter(|_| self.notes.is_some());
+        let end = self.end_of(slot).filter(|_| self.notes.is_some());
         let all_read = end.map_or(NEVER, |end| self.retires(end.time));
         if now.is_past(all_read) { NEVER } else { all_read }
     }

@@ -28,6 +28,8 @@ pub(super) struct Changes {
     attempts_gone: Vec<(Id, Id, u32)>,
     runs_gone: Vec<Id>,
     sweep: Cursors,
+    /// What the epoch before wrote.
+    written: usize,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +105,8 @@ impl RunsMachine {
     /// Ends first: what is there at the end of the epoch under the same key stays.
     pub(super) fn save_all(&mut self, sweep: Sweep, out: &mut Writer) {
         let Some(mut changes) = self.changes.take() else { return };
+        // epochs are much alike
+        out.reserve(changes.written + changes.written / 8);
         for (run, job, number) in changes.attempts_gone.drain(..) {
             out.u8(tag::ATTEMPT_GONE);
             out.u128(run);
@@ -127,6 +131,7 @@ impl RunsMachine {
         self.memory.save(out);
         out.sweeps();
         self.save_swept(sweep, &mut changes.sweep, out);
+        changes.written = out.len();
         self.changes = Some(changes);
     }
 
@@ -183,9 +188,9 @@ impl RunsMachine {
     }
 
     fn save_attempt(&mut self, slot: Slot, out: &mut Writer) {
+        let end = self.end_of(slot).copied();
         let attempt = &mut self.attempts[slot];
         attempt.done = attempt.done & !done::CHANGED | done::STORED;
-        let end = self.ends.get(&slot);
         let parts = [
             (attempt.queued != NEVER, has::QUEUED),
             (attempt.ready != NEVER, has::READY),
@@ -295,16 +300,13 @@ impl RunsMachine {
         let slot = match self.find_attempt(run, attempt.job, attempt.number) {
             Some(slot) => {
                 let known = &mut self.attempts[slot];
-                let (next, previous) = (known.next, known.previous);
-                *known = Attempt { run, next, previous, ..attempt };
+                let (next, previous, ended) = (known.next, known.previous, known.ended);
+                *known = Attempt { run, next, previous, ended, ..attempt };
                 slot
             }
             None => self.insert_attempt(run, Attempt { run, ..attempt }),
         };
-        match end {
-            Some(end) => drop(self.ends.insert(slot, end)),
-            None => drop(self.ends.remove(&slot)),
-        }
+        self.set_end(slot, end);
         Ok(())
     }
 
