@@ -84,7 +84,9 @@ def third_party(packages: list[dict]) -> str:
             text = "\n".join(line.rstrip() for line in file.read_text(errors="replace").strip().splitlines())
             bearers.setdefault(text, []).append(f"{package['name']} {package['version']}: {file.name}")
     lines = [f"{ours[0]['name']} contains the following, each under a licence of its own.", ""]
-    lines += [f"{package['name']} {package['version']}: {package['license']}" for package in foreign]
+    for package in foreign:
+        missing = "" if licence_files(package) else " (no text in its package: that of the licence's name applies)"
+        lines.append(f"{package['name']} {package['version']}: {package['license']}{missing}")
     for text, names in sorted(bearers.items(), key=lambda item: item[1]):
         lines += ["", RULE, *dict.fromkeys(names), RULE, "", text]
     return "\n".join(lines) + "\n"

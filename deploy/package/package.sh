@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # package.sh: a release in target/package/out: an archive, a .deb, and what is in them (SBOM, licences). The same commit on the same
 # toolchain gives the same bytes, wherever it is built.
-# package.sh --binary FILE: packs a binary that is there, and builds none.
+# package.sh --binary FILE FOLDER: packs a binary that is there, in a folder that is not.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work="$PWD/target/package"
+[[ "${1:-}" != --binary ]] || work="$(realpath -m "$3")"
 features=kafka-tls,kafka-zstd
 
 version="$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)"
