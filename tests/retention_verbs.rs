@@ -280,6 +280,37 @@ fn told_over_http(life: &Life) {
 }
 
 #[test]
+fn a_job_known_only_from_a_late_event_goes_by_the_command_that_explain_names() {
+    let Some(bench) = Bench::new("belated") else { return };
+    bench.moves_to("2025-01-20T00:00:00Z");
+    let life = bench.run(&[]);
+    bench.told(&["policy", "set", "--days", "30", "--archive", "on"]);
+    Runtime::new().unwrap().block_on(async {
+        let logs = LogDatabase::open(&bench.url("logs.db").parse::<StateUrl>().unwrap()).await.unwrap();
+        logs.ensure(Month::from_name(MARCH).unwrap()).await.unwrap();
+        logs.append(&lines(UNKNOWN, "2025-03-10")).await.unwrap();
+    });
+    eventually("the series", || life.series("gocdnext_retention_archives_waiting"));
+    bench.moves_to("2025-06-20T00:00:00Z");
+    eventually("nothing is known of it", || bench.told(&["plan"]).contains("unknown_job").then_some(()));
+    let job = uuid::Uuid::from_u128(UNKNOWN).to_string();
+    bench.event("job.scheduled", "2025-03-10T10:00:00Z", json!({"job_id": job, "job": "test", "attempt": 1}));
+    bench.moves_to("2025-06-20T00:00:01Z");
+    eventually("its begin is known", || bench.told(&["plan"]).contains("archive_pending").then_some(()));
+    assert_eq!(life.series("gocdnext_flow_late_total"), Some(1));
+    let explained = bench.told(&["explain", MARCH]);
+    let (_, command) = explained.split_once("gocdnext-flow retention ").unwrap_or_else(|| panic!("{explained}"));
+    let command = command.trim_end().strip_suffix("TEXT").unwrap_or_else(|| panic!("{explained}"));
+    assert!(bench.told(&["explain", &job]).contains("retention adopt PARTITION --reason TEXT"));
+    let mut adopt: Vec<&str> = command.split_whitespace().collect();
+    assert_eq!(adopt, ["adopt", MARCH, "--reason"]);
+    adopt.extend(["archived by hand", "--yes"]);
+    assert!(bench.told(&adopt).contains("1 jobs adopted"));
+    assert!(bench.told(&["explain", &job]).contains("somebody has vouched for it"));
+    assert!(bench.told(&["run"]).contains("dropped"));
+}
+
+#[test]
 fn a_pipeline_that_is_told_to_makes_the_partitions_that_are_missing() {
     let Some(bench) = Bench::new("executed") else { return };
     let life = bench.run(&["--retention-execute", "--months-ahead", "2"]);

@@ -12,12 +12,14 @@ use dataflows::{
     retention::{
         Catalogue, Fact, LedgerRow, Obstacle, Partition, Policies, Reason, RetentionInput,
         partitions::{Moment, Verdict, judge, why},
-        row::job_passes,
+        row::{has_no_end, job_passes},
     },
     time::{Millis, SKEW_TOLERANCE_MS},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The fact that tells of jobs that may have to be vouched for though something is known of them.
+pub const JOBS_WITHOUT_END: &str = "jobs_without_end";
 /// Jobs that are named where some are in the way.
 const EXAMPLES: usize = 10;
 
@@ -110,6 +112,8 @@ struct Weighed {
     unknown: Jobs,
     failed: Jobs,
     pending: Jobs,
+    /// Of those that are pending; see [`has_no_end`].
+    without_end: u64,
 }
 
 #[derive(Debug, Default)]
@@ -147,10 +151,13 @@ impl Weighed {
             match job_passes(&rows, archives) {
                 Ok(()) if archives && is_newer(*newest, &rows) => self.pending.push(*job),
                 Ok(()) => {}
-                Err(Reason::UnknownJob) if adopted.contains(job) => {}
+                Err(_) if adopted.contains(job) && (rows.is_empty() || has_no_end(&rows)) => {}
                 Err(Reason::UnknownJob) => self.unknown.push(*job),
                 Err(Reason::ArchiveFailed) => self.failed.push(*job),
-                Err(_) => self.pending.push(*job),
+                Err(_) => {
+                    self.pending.push(*job);
+                    self.without_end += u64::from(has_no_end(&rows));
+                }
             }
         }
     }
@@ -197,6 +204,7 @@ impl Weighed {
             ("jobs_unknown", self.unknown.count),
             ("jobs_failed", self.failed.count),
             ("jobs_pending", self.pending.count),
+            (JOBS_WITHOUT_END, self.without_end),
         ];
         let shown = all.into_iter().filter(|(name, number)| *number > 0 || matches!(*name, "rows" | "jobs"));
         shown.map(|(name, number)| named((name, i64::try_from(number).unwrap_or(i64::MAX)))).collect()

@@ -9,7 +9,7 @@ use dataflows::{event::Id, retention::LedgerRow};
 pub struct Known {
     /// All rows of these jobs, in any order.
     pub rows: Vec<LedgerRow>,
-    /// Those that somebody has vouched for; it counts only where there are no rows.
+    /// Those that somebody has vouched for; it counts only where there are no rows, or none with an end.
     pub adopted: Vec<Id>,
 }
 

@@ -112,6 +112,15 @@ pub fn job_passes(rows: &[LedgerRow], archives: bool) -> Result<(), Reason> {
     rows.iter().filter(counts).try_for_each(|row| row.passes(archives))
 }
 
+/// Of none of its attempts an end or an archive is known. Every attempt that was ever counted is given an end at the
+/// latest when it is lost, so where that time is long past only a late event, or one beyond a bound, told of it, and nothing
+/// ever will again.
+#[must_use]
+pub fn has_no_end(rows: &[LedgerRow]) -> bool {
+    let open = |row: &LedgerRow| row.ended_at.is_none() && row.archive == Archive::None;
+    !rows.is_empty() && rows.iter().all(open)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +155,15 @@ mod tests {
         let canceled = LedgerRow { ended_at: Some(9), ..queued };
         assert_eq!(job_passes(&[canceled], true), Err(Reason::ArchivePending));
         assert_eq!(job_passes(&[canceled], false), Ok(()));
+    }
+
+    #[test]
+    fn a_job_has_no_end_if_none_of_its_attempts_has() {
+        let open = LedgerRow { dispatched: true, ..LedgerRow::default() };
+        let ended = LedgerRow { ended_at: Some(9), ..open };
+        let failed = LedgerRow { archive: Archive::Failed, ..open };
+        assert!(has_no_end(&[open, LedgerRow::default()]));
+        assert!(!has_no_end(&[]) && !has_no_end(&[open, ended]) && !has_no_end(&[failed]));
     }
 
     #[test]

@@ -10,14 +10,14 @@ use crate::{
             print,
         },
     },
-    config::{environment::Surroundings, table::verbs},
+    config::{Config, environment::Surroundings, table::verbs},
     logs::LogDatabase,
     retention,
     store::Options,
     upkeep,
 };
 use clap::Args;
-use dataflows::retention::decision::Hyphenated;
+use dataflows::{event::Id, retention::decision::Hyphenated, time::Millis};
 use std::{io::Write, time::Duration};
 
 /// Reading a large partition takes its time.
@@ -29,8 +29,8 @@ const EXAMPLES: &str = "\
 Examples:
   gocdnext-flow retention adopt log_lines_y2025m03 --reason 'from before gocdnext-flow; archived by hand'
 
-Exactly the jobs that are in it now and that nobody has announced are recorded as vouched for, with the reason. Age,
-policies and what is known of the other jobs still count.";
+Exactly the jobs that are in it now and that nobody has announced are recorded as vouched for, with the reason; also those of
+which only late events told, and no end. Age, policies and what is known of the other jobs still count.";
 
 /// Vouch for the unknown jobs of a partition from before our time
 #[derive(Debug, Args)]
@@ -58,7 +58,9 @@ impl Adopt {
         let told = upkeep::wait(async {
             let (url, ledger) = parts(&config, Options::look_only()).await?;
             let logs = LogDatabase::look(&url);
-            let listed = retention::adoptable(&logs, &ledger, &self.partition, PATIENCE).await.map_err(failure)?;
+            let listed = retention::adoptable(&logs, &ledger, &self.partition, lost_after(&config), PATIENCE)
+                .await
+                .map_err(failure)?;
             let warning = warning(&listed);
             let asking = Confirmation::of(self.yes, &warning)?;
             if !asking.get(&warning).await {
@@ -67,25 +69,32 @@ impl Adopt {
             // state that is there: nothing was made to look at it
             let (_, ledger) = parts(&config, Options::default()).await?;
             retention::adopt(&ledger, &listed, &self.reason).await.map_err(failure)?;
-            Ok(format!("{}: {} jobs adopted\n", self.partition, listed.unknown.len()))
+            Ok(format!("{}: {} jobs adopted\n", self.partition, listed.unknown.len() + listed.without_end.len()))
         })?;
         print(out, &told)
     }
 }
 
+/// By then every job that was counted has an end, if only because it was lost.
+fn lost_after(config: &Config) -> Millis {
+    let settings = &config.dataflow;
+    settings.job_ttl_ms.max(settings.queue_ttl_ms).saturating_add(2 * settings.late_grace_ms)
+}
+
 fn warning(listed: &retention::Adoptable) -> String {
     let found = listed.found;
-    let mut text = format!(
-        "{} holds {} lines of {} jobs; nothing is known of {} of these:\n",
-        listed.partition.name,
-        found.rows,
-        found.jobs,
-        listed.unknown.len()
-    );
-    let shown: String = listed.unknown.iter().take(LISTED).map(|job| format!("  {}\n", Hyphenated(*job))).collect();
-    text += &shown;
-    if listed.unknown.len() > LISTED {
-        text += "  ...\n";
+    let head = format!("{} holds {} lines of {} jobs\n", listed.partition.name, found.rows, found.jobs);
+    head + &named("nothing is known", &listed.unknown)
+        + &named("only a begin is known, by events that came too late,", &listed.without_end)
+        + "Once adopted, nobody asks for their archives any more: what was not archived is lost with the partition.\n"
+}
+
+/// Some of these jobs; nothing where there are none.
+fn named(what: &str, jobs: &[Id]) -> String {
+    if jobs.is_empty() {
+        return String::new();
     }
-    text + "Once adopted, nobody asks for their archives any more: what was not archived is lost with the partition.\n"
+    let shown: String = jobs.iter().take(LISTED).map(|job| format!("  {}\n", Hyphenated(*job))).collect();
+    let more = if jobs.len() > LISTED { "  ...\n" } else { "" };
+    format!("{what} of {} of these:\n{shown}{more}", jobs.len())
 }

@@ -11,7 +11,10 @@ use crate::{
 };
 use clap::Args;
 use dataflows::{
-    retention::{Archive, LedgerRow, Policies, partitions, row::job_passes},
+    retention::{
+        Archive, LedgerRow, Policies, partitions,
+        row::{has_no_end, job_passes},
+    },
     time::Millis,
 };
 use std::io::Write;
@@ -67,7 +70,21 @@ fn of_job(job: Uuid, known: &retention::Known, policies: &Policies) -> String {
     let archives = known.rows.iter().any(|row| policies.archives(row.project));
     let verdict = match job_passes(&known.rows, archives) {
         Ok(()) => "it does not stand in the way of a drop".to_owned(),
+        Err(reason) if known.rows.iter().all(|row| row.ended_at.is_some()) => format!(
+            "it keeps its partition: {}; an event log.archived with success or skipped, from its end on, lets it go",
+            reason.name()
+        ),
         Err(reason) => format!("it keeps its partition: {}", reason.name()),
+    };
+    let adopted = known.adopted.contains(&job.as_u128());
+    let verdict = if !has_no_end(&known.rows) {
+        verdict
+    } else if adopted {
+        "only its begin is known; somebody has vouched for it".to_owned()
+    } else {
+        format!(
+            "{verdict}; if its begin is long past, no end will come: gocdnext-flow retention adopt PARTITION --reason TEXT"
+        )
     };
     let rows: String = known.rows.iter().map(attempt).collect();
     format!("{job}: {verdict}\n{rows}")

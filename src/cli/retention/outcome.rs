@@ -1,8 +1,8 @@
 //! What became of each partition, or would, in words and as JSON.
 
-use crate::retention::{Obstacle, Outcome, Report};
+use crate::retention::{Obstacle, Outcome, Report, examine::JOBS_WITHOUT_END};
 use clap::ValueEnum;
-use dataflows::retention::{Partition, partitions::told as time};
+use dataflows::retention::{Partition, Reason, partitions::told as time};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -37,7 +37,22 @@ pub fn told_one(partition: &Partition, outcome: &Outcome) -> String {
         ),
         _ => (String::new(), String::new()),
     };
-    line(partition, outcome) + &bounds + &facts + &jobs
+    line(partition, outcome) + &bounds + &facts + &jobs + &way_out(partition, outcome)
+}
+
+/// The command that clears the way, where one does.
+fn way_out(Partition { name, .. }: &Partition, outcome: &Outcome) -> String {
+    let Outcome::Blocked(Obstacle { reason, facts, .. }) = outcome else { return String::new() };
+    let told = facts.contains_key(JOBS_WITHOUT_END);
+    let why = match reason {
+        Reason::IncompleteHistory => "nobody can tell whether its jobs were archived",
+        Reason::UnknownJob => "where nobody will ever announce these jobs",
+        Reason::ArchivePending if told => {
+            "of some jobs only a begin is known; where that was long ago no end will come"
+        }
+        _ => return String::new(),
+    };
+    format!("  way out: {why}: gocdnext-flow retention adopt {name} --reason TEXT\n")
 }
 
 /// The outcome in one word, and what there is to say of it.
