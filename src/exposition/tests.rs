@@ -154,5 +154,6 @@ fn open_metrics_format() {
 }
 
 mod grammar;
+mod reference;
 mod relabelling;
 mod retention;

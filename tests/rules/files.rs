@@ -69,6 +69,19 @@ pub fn recordings() -> Vec<(String, String)> {
     rules("recording.yml").iter().map(|rule| (text(&rule["record"]), text(&rule["expr"]))).collect()
 }
 
+/// The example queries of the metrics reference, each with its series.
+pub fn reference() -> Vec<(String, String)> {
+    let page = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let example = |section: &str| {
+        let (name, body) = section.split_once('\n').unwrap();
+        let query = body.split("```promql\n").nth(1)?.split("\n```").next()?;
+        Some((format!("docs/metrics.md {name}"), query.to_owned()))
+    };
+    let examples: Vec<(String, String)> = page.split("\n### ").skip(1).filter_map(example).collect();
+    assert!(examples.len() > 40, "{}", examples.len());
+    examples
+}
+
 pub fn dashboard() -> Value {
     serde_json::from_str(&fs::read_to_string(root().join("docs/grafana/gocdnext.json")).unwrap()).unwrap()
 }

@@ -1,8 +1,8 @@
-//! Every query of the dashboard and of the rules, on a real Prometheus that has scraped a running demo.
+//! Every query of the dashboard, of the rules and of the metrics reference, on a real Prometheus that has scraped a running demo.
 
 use crate::{
     dashboard,
-    files::{alerts, prometheus as file, recordings},
+    files::{alerts, prometheus as file, recordings, reference},
     process::Demo,
     prometheus::Prometheus,
     promql::bare,
@@ -32,7 +32,7 @@ fn all() -> Vec<(String, String)> {
     let recorded =
         recordings().into_iter().flat_map(|(name, expression)| [(name.clone(), name.clone()), (name, expression)]);
     let panels = dashboard::queries().into_iter().map(|(panel, query)| (format!("panel {panel}"), filled(&query)));
-    alerts.chain(recorded).chain(panels).collect()
+    alerts.chain(recorded).chain(panels).chain(reference()).collect()
 }
 
 /// Why a query has no answer yet, if it has none.
@@ -53,7 +53,7 @@ fn every_query_has_an_answer() {
         return skipped("there is no `prometheus`; Debian: apt install prometheus");
     };
     let mut left = all();
-    assert!(left.len() > 80, "{}", left.len());
+    assert!(left.len() > 120, "{}", left.len());
     let until = Instant::now() + PATIENCE;
     while !left.is_empty() {
         let troubles: BTreeMap<String, String> =

@@ -45,7 +45,7 @@ impl Writer for Families {
 }
 
 /// A snapshot in which every dataflow series there is can be shown.
-fn whole(settings: &Settings) -> (Arc<Published>, Snapshot) {
+pub(super) fn whole(settings: &Settings) -> (Arc<Published>, Snapshot) {
     let published = published(settings);
     let mut snapshot = Snapshot::clone(&published.shown().unwrap());
     let figures = Figures { partitions: Some(<_>::default()), ..Figures::default() };
