@@ -85,11 +85,18 @@ impl From<MigrateError> for DatabaseError {
     }
 }
 
-/// A name that is not found may be found later (a cluster's DNS, a socket of a server that starts), a right will not come.
+/// A name that is not found may be found later (a cluster's DNS, a socket of a server that starts), a right will not come,
+/// and a certificate stays what it is (what rustls refuses is `InvalidData`).
 fn io_error(error: &io::Error) -> DatabaseError {
     let reason = error.to_string();
     match error.kind() {
         io::ErrorKind::PermissionDenied => DatabaseError::Definite { reason },
+        io::ErrorKind::InvalidData => DatabaseError::Definite {
+            reason: format!(
+                "no TLS with the server: {reason}; check `sslrootcert` (who signed its certificate), the host's name, \
+                 which must be in its certificate, and `sslmode`"
+            ),
+        },
         _ => DatabaseError::Transient { reason },
     }
 }

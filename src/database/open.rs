@@ -6,7 +6,7 @@
 use super::{
     DatabaseError,
     connection::{Connection, Raw, Value, bounded},
-    url::{DatabaseUrl, Place},
+    url::{DatabaseUrl, Place, named_files},
 };
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection as _,
@@ -80,6 +80,7 @@ impl Target {
         let raw = match &self.url.0 {
             Place::Sqlite(path) => Raw::Sqlite(self.connect_sqlite(path).await?),
             Place::Postgres(url) => {
+                absent_file(url)?;
                 let options: PgConnectOptions = url.parse()?;
                 let name = options.get_application_name().unwrap_or("gocdnext-flow").to_owned();
                 let options = options.application_name(&name).disable_statement_logging();
@@ -168,6 +169,17 @@ impl Target {
             Raw::Postgres(raw) => bounded(patience, schema.postgres.run_direct(None, raw, false)).await,
         }
     }
+}
+
+/// Refuses an address whose certificates are not there: the driver's error would neither name the file nor differ from
+/// that of a server that is not up yet.
+fn absent_file(url: &str) -> Result<(), DatabaseError> {
+    for (name, file) in named_files(url) {
+        if let Err(error) = fs::File::open(file) {
+            return Err(DatabaseError::definite(format!("`{name}`: {file}: {error}")));
+        }
+    }
+    Ok(())
 }
 
 fn milliseconds(time: Duration) -> String {

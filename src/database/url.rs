@@ -141,6 +141,12 @@ fn masked(url: &str) -> String {
     format!("{scheme}{user}{password}{host}{path}{mark}{}", pairs.join("&"))
 }
 
+/// The files that an address of PostgreSQL names, by parameter; those written with `%` are left to the driver.
+pub(crate) fn named_files(url: &str) -> impl Iterator<Item = (&str, &str)> {
+    let pairs = Parts::of(url).query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(name, file)| matches!(*name, "sslrootcert" | "sslcert" | "sslkey") && !file.contains('%'))
+}
+
 fn masked_pair(pair: &str) -> String {
     if pair.starts_with("password=") { format!("password={MASK}") } else { pair.to_owned() }
 }
@@ -194,6 +200,13 @@ mod tests {
             assert_eq!(format!("{url:?}"), shown);
             assert_eq!(url.is_secret(), text != shown, "{text}");
         }
+    }
+
+    #[test]
+    fn the_files_it_names_are_found() {
+        let url = "postgres://u:p@db/state?sslmode=verify-full&sslrootcert=/etc/ca.crt&sslkey=%2Fetc%2Fkey";
+        assert_eq!(named_files(url).collect::<Vec<_>>(), [("sslrootcert", "/etc/ca.crt")]);
+        assert_eq!(named_files("postgres://db/state").count(), 0);
     }
 
     #[test]

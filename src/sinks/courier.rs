@@ -5,7 +5,7 @@
 use super::dead_letters::SinkError;
 use crate::config::Config;
 use crate::sources::{
-    kafka::{Quiet, client_settings},
+    kafka::{Quiet, client_settings, refused},
     stop::Stop,
 };
 use rdkafka::{
@@ -122,7 +122,7 @@ impl Courier {
     }
 
     fn create(&self) -> Result<BaseProducer<Context>, SinkError> {
-        self.settings.create_with_context(self.context.clone()).map_err(|error| self.failed(error))
+        self.settings.create_with_context(self.context.clone()).map_err(|error| self.failed(refused(error)))
     }
 
     /// The producer, with a thread that serves its events for as long as it is here.

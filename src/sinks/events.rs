@@ -2,8 +2,10 @@
 //!
 //! A full queue makes the sender wait (I6); an event that the broker did not take is an error, never silence.
 
+use crate::sources::kafka::{Quiet, refused};
 use rdkafka::{
     ClientConfig, ClientContext, Message,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
@@ -13,20 +15,21 @@ use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// After this long an event that no broker takes has failed.
 const TIMEOUT_MS: u32 = 30_000;
 
+/// Between two looks at what has failed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Why events could not be sent.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProduceError {
-    #[error("librdkafka does not take these settings: {0}")]
-    Settings(Box<KafkaError>),
-    #[error(
-        "cannot send events to the topic {topic} on {brokers}: {why}; are the brokers up, and is the topic there?"
-    )]
+    #[error("{0}")]
+    Settings(String),
+    #[error("cannot send events to the topic {topic} on {brokers}: {why}")]
     Send { topic: String, brokers: String, why: String },
 }
 
@@ -34,6 +37,7 @@ pub enum ProduceError {
 pub struct EventProducer {
     producer: ThreadedProducer<Deliveries>,
     failure: Failure,
+    quiet: Quiet,
     brokers: String,
     topic: String,
 }
@@ -41,9 +45,20 @@ pub struct EventProducer {
 /// The first failure to deliver, told by librdkafka's thread.
 type Failure = Arc<Mutex<Option<KafkaError>>>;
 
-struct Deliveries(Failure);
+struct Deliveries {
+    failure: Failure,
+    quiet: Quiet,
+}
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.quiet.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.quiet.error(error, reason);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
@@ -51,7 +66,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, message)) = result {
             tracing::debug!(topic = message.topic(), %error, "an event was not taken");
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
         }
     }
 }
@@ -62,7 +77,7 @@ impl EventProducer {
     /// # Errors
     /// [`ProduceError::Settings`]; an absent broker shows only when events are sent.
     pub fn new(brokers: &str, topic: &str, settings: &BTreeMap<String, String>) -> Result<Self, ProduceError> {
-        let failure = Failure::default();
+        let (failure, quiet) = (Failure::default(), Quiet::default());
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", brokers)
@@ -71,9 +86,9 @@ impl EventProducer {
             .set("enable.idempotence", "true");
         config.extend(settings.iter().map(|(name, value)| (name.clone(), value.clone())));
         let producer = config
-            .create_with_context(Deliveries(Arc::clone(&failure)))
-            .map_err(|error| ProduceError::Settings(Box::new(error)))?;
-        Ok(Self { producer, failure, brokers: brokers.to_owned(), topic: topic.to_owned() })
+            .create_with_context(Deliveries { failure: Arc::clone(&failure), quiet: quiet.clone() })
+            .map_err(|error| ProduceError::Settings(refused(error)))?;
+        Ok(Self { producer, failure, quiet, brokers: brokers.to_owned(), topic: topic.to_owned() })
     }
 
     /// Queues one event; waits while the queue is full.
@@ -100,13 +115,23 @@ impl EventProducer {
     /// # Errors
     /// [`ProduceError::Send`]
     pub fn finish(&self) -> Result<(), ProduceError> {
-        let timeout = Duration::from_millis(u64::from(TIMEOUT_MS) + 5_000);
-        let flushed = self.producer.flush(timeout);
-        self.check()?;
-        flushed.map_err(|error| self.failed(&error))
+        let until = Instant::now() + Duration::from_millis(u64::from(TIMEOUT_MS) + 5_000);
+        loop {
+            let flushed = self.producer.flush(LOOK_EVERY);
+            self.check()?;
+            match flushed {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > until => return Err(self.failed(&error)),
+                Err(_) => {}
+            }
+        }
     }
 
+    /// A password or certificate that is refused will be refused again: no use to wait for the time-out.
     fn check(&self) -> Result<(), ProduceError> {
+        if let Some(refusal) = self.quiet.health.refusal() {
+            return Err(self.failed_for(refusal));
+        }
         match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(self.failed(error)),
             None => Ok(()),
@@ -115,6 +140,10 @@ impl EventProducer {
 
     fn failed(&self, error: &KafkaError) -> ProduceError {
         let why = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+        self.failed_for(format!("{why}; are the brokers up, and is the topic there?"))
+    }
+
+    fn failed_for(&self, why: String) -> ProduceError {
         ProduceError::Send { topic: self.topic.clone(), brokers: self.brokers.clone(), why }
     }
 }

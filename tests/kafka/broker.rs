@@ -30,8 +30,19 @@ pub struct Broker {
     dir: TempDir,
     jars: PathBuf,
     port: u16,
+    secured: Option<Ports>,
     child: Option<(Child, Leash)>,
 }
+
+/// Those of the listeners with TLS.
+#[derive(Clone, Copy)]
+struct Ports {
+    password: u16,
+    certificate: u16,
+}
+
+/// The user of the listener with passwords.
+pub const USER: &str = "flow";
 
 static SHARED: Mutex<Weak<Broker>> = Mutex::new(Weak::new());
 
@@ -49,22 +60,45 @@ pub fn shared() -> Option<Arc<Broker>> {
 impl Broker {
     /// A broker of one's own. `None`: SKIPPED.
     pub fn start() -> Option<Self> {
-        let jars = jars()?;
+        Some(Self::of(jars()?, None))
+    }
+
+    /// As [`Broker::start`], with the listeners of `secured.properties` too; certificates lie in the folder.
+    pub fn start_secured(certificates: &Path, password: &str) -> Option<Self> {
+        Some(Self::of(jars()?, Some((certificates, password))))
+    }
+
+    fn of(jars: PathBuf, secured: Option<(&Path, &str)>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (port, controller_port) = (free_port(), free_port());
-        let template = fs::read_to_string(format!("{ROOT}/tests/kafka/server.properties")).expect("the settings");
-        let settings = template
+        let read = |file| fs::read_to_string(format!("{ROOT}/tests/kafka/{file}")).expect("the settings");
+        let mut settings = read("server.properties");
+        // any 16 bytes in base64
+        let mut format: Vec<String> =
+            ["format", "--standalone", "-t", "Z29jZG5leHQtdGVzdHMtMQ"].map(str::to_owned).to_vec();
+        let ports = secured.map(|(certificates, password)| {
+            let ports = Ports { password: free_port(), certificate: free_port() };
+            settings = (settings.clone() + &read("secured.properties"))
+                .replace("{password_port}", &ports.password.to_string())
+                .replace("{certificate_port}", &ports.certificate.to_string())
+                .replace("{certificates}", &certificates.to_string_lossy());
+            for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+                format.extend(["-S".to_owned(), format!("{mechanism}=[name={USER},password={password}]")]);
+            }
+            ports
+        });
+        let settings = settings
             .replace("{port}", &port.to_string())
             .replace("{controller_port}", &controller_port.to_string())
             .replace("{dir}", &dir.path().join("data").to_string_lossy());
         fs::write(dir.path().join("server.properties"), settings).expect("its settings are written");
-        let mut broker = Self { dir, jars, port, child: None };
-        // any 16 bytes in base64
-        let format = ["format", "--standalone", "-t", "Z29jZG5leHQtdGVzdHMtMQ", "-c"];
+        let mut broker = Self { dir, jars, port, secured: ports, child: None };
+        format.push("-c".to_owned());
+        let format: Vec<&str> = format.iter().map(String::as_str).collect();
         let formatted = broker.java("kafka.tools.StorageTool", &format).status().expect("java runs");
         assert!(formatted.success(), "the storage is not formatted: {}", broker.log());
         broker.restart();
-        Some(broker)
+        broker
     }
 
     /// A command that runs a class of Kafka's with the settings as its last argument.
@@ -110,6 +144,16 @@ impl Broker {
 
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where users with a password come in, by TLS.
+    pub fn password_address(&self) -> String {
+        format!("127.0.0.1:{}", self.secured.expect("it is secured").password)
+    }
+
+    /// Where who has a certificate comes in.
+    pub fn certificate_address(&self) -> String {
+        format!("127.0.0.1:{}", self.secured.expect("it is secured").certificate)
     }
 
     fn settings(&self) -> ClientConfig {

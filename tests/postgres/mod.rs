@@ -10,7 +10,10 @@ use std::{
     fs::{self, File},
     io::Write,
     net::TcpListener,
-    os::unix::{fs::chown, process::CommandExt},
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -55,7 +58,7 @@ pub fn shared() -> Option<&'static Server> {
     if programs().is_none() {
         skipped();
     }
-    SHARED.get_or_init(|| programs().map(|programs| Server::of(programs, &[("fsync", "off")]))).as_ref()
+    SHARED.get_or_init(|| programs().map(|programs| Server::of(programs, &[("fsync", "off")], None))).as_ref()
 }
 
 impl Server {
@@ -65,10 +68,20 @@ impl Server {
         if programs.is_none() {
             skipped();
         }
-        programs.map(|programs| Self::of(programs, settings))
+        programs.map(|programs| Self::of(programs, settings, None))
     }
 
-    fn of(programs: PathBuf, settings: &[(&'static str, &'static str)]) -> Self {
+    /// A server of one's own that takes connections by TLS only, with `server.crt` and `server.key` of a folder.
+    /// `None`: SKIPPED.
+    pub fn start_secured(certificates: &Path) -> Option<Self> {
+        let programs = programs();
+        if programs.is_none() {
+            skipped();
+        }
+        programs.map(|programs| Self::of(programs, &[("fsync", "off"), ("ssl", "on")], Some(certificates)))
+    }
+
+    fn of(programs: PathBuf, settings: &[(&'static str, &'static str)], certificates: Option<&Path>) -> Self {
         let dir = tempfile::Builder::new().prefix("pg").tempdir().expect("a directory");
         let user = unprivileged();
         if let Some((uid, gid)) = user {
@@ -84,8 +97,25 @@ impl Server {
         made.args(["--username=flow", "--auth=scram-sha-256", "--encoding=UTF8"]);
         made.args(["--locale=C", "--no-sync", "--pgdata=data"]).arg(format!("--pwfile={}", password.display()));
         assert!(made.status().expect("initdb runs").success(), "no cluster is made: {}", server.log());
+        if let Some(certificates) = certificates {
+            server.secure(certificates);
+        }
         server.restart();
         server
+    }
+
+    /// Puts the files where the server looks for them; it wants its key to be its own.
+    fn secure(&self, certificates: &Path) {
+        let data = self.dir.path().join("data");
+        for name in ["server.crt", "server.key"] {
+            let file = data.join(name);
+            fs::copy(certificates.join(name), &file).expect("it is copied");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("its mode is set");
+            if let Some((uid, gid)) = self.user {
+                chown(&file, Some(uid), Some(gid)).expect("it is given away");
+            }
+        }
+        fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").expect("it is written");
     }
 
     /// A command of PostgreSQL's, in the directory, as the user who may run it.
@@ -209,7 +239,13 @@ impl Server {
         let mut psql = self.command("psql");
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "flow", "-d", database]);
         psql.args(["-p", &self.port.to_string(), "-c", sql]);
-        psql.env("PGPASSWORD", PASSWORD).stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("psql runs")
+        // it looks for a user's own certificate in a home that may not be its own
+        psql.env("PGPASSWORD", PASSWORD)
+            .env("HOME", self.dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()
+            .expect("psql runs")
     }
 }
 

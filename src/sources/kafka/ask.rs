@@ -24,6 +24,8 @@ const IN_PROCESS: &str = "mockCluster";
 pub(super) enum Trouble {
     /// Asked again. The first word is the kind: a trouble is said once for each.
     Transient(&'static str, String),
+    /// Password or certificate. Asked again some times: a broker that starts may not know its users yet.
+    Refused(String),
     Definite(SourceError),
 }
 
@@ -51,6 +53,7 @@ impl Asker {
     pub fn partitions(&self) -> Result<BTreeSet<Partition>, Trouble> {
         let metadata = self.consumer.fetch_metadata(Some(&self.topic), ANSWER_WITHIN);
         let metadata = metadata.map_err(|error| self.unreachable(&error))?;
+        self.health.is_well();
         let absent = || self.refused(Code::UnknownTopicOrPartition);
         let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic).ok_or_else(absent)?;
         if let Some(error) = topic.error() {
@@ -110,6 +113,11 @@ impl Asker {
     }
 
     fn unreachable(&self, error: &KafkaError) -> Trouble {
+        // serves the client's events, which tell why
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        if let Some(refusal) = self.health.refusal() {
+            return Trouble::Refused(format!("Kafka at {} cannot be asked: {refusal}", self.brokers));
+        }
         let reason = self.health.take().unwrap_or_else(|| error.to_string());
         Trouble::Transient("broker", format!("Kafka at {} cannot be asked: {reason}", self.brokers))
     }

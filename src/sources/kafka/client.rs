@@ -8,21 +8,53 @@ use rdkafka::{
     consumer::{BaseConsumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What librdkafka said last about its connections: the reason shown when Kafka cannot be asked.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<Option<String>>>);
+pub struct Health(Arc<Mutex<Said>>);
+
+#[derive(Debug, Default)]
+struct Said {
+    reason: Option<String>,
+    refusal: Option<String>,
+}
 
 impl Health {
-    fn set(&self, reason: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the reason, so that an old one is not shown for a new trouble.
     #[must_use]
     pub fn take(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.said().reason.take()
+    }
+
+    /// Why client and broker do not trust each other, and what to look at. It stays, since librdkafka says the same thing
+    /// once in half a minute, until [`Health::is_well`].
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.said().refusal.clone()
+    }
+
+    /// A broker has answered.
+    pub fn is_well(&self) {
+        self.said().refusal = None;
+    }
+}
+
+/// What to look at, where a connection fails for want of trust.
+const fn remedy(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::Authentication => {
+            Some("check kafka.\"sasl.username\", kafka.\"sasl.password\" and kafka.\"sasl.mechanism\"")
+        }
+        RDKafkaErrorCode::SSL => Some(
+            "check kafka.\"ssl.ca.location\" (who signed the broker's certificate), the broker's name in its certificate, \
+             and kafka.\"ssl.certificate.location\" where brokers ask for one",
+        ),
+        _ => None,
     }
 }
 
@@ -36,7 +68,7 @@ pub struct Quiet {
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if matches!(facility, "FAIL" | "ERROR") {
-            self.health.set(message);
+            self.health.said().reason = Some(message.to_owned());
         }
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }
@@ -45,7 +77,11 @@ impl ClientContext for Quiet {
         let code = error.rdkafka_error_code();
         // that all brokers are down says less than why the last of them is
         if !matches!(code, Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AllBrokersDown)) {
-            self.health.set(reason);
+            let mut said = self.health.said();
+            said.reason = Some(reason.to_owned());
+            if let Some(remedy) = code.and_then(remedy) {
+                said.refusal = Some(format!("{reason}; {remedy}"));
+            }
             tracing::debug!(target: "librdkafka", %error, "{reason}");
         }
     }
@@ -73,15 +109,20 @@ pub(super) fn create<T: FromClientConfigAndContext<Quiet>>(
     settings: &ClientConfig,
     context: Quiet,
 ) -> Result<T, SourceError> {
-    let refused = |error: KafkaError| match error {
+    settings.create_with_context(context).map_err(|error| SourceError::Settings(refused(error)))
+}
+
+/// Why librdkafka makes no client. Its own text would show the value that it refuses.
+#[must_use]
+pub fn refused(error: KafkaError) -> String {
+    match error {
         KafkaError::ClientConfig(_, what, name, value) => {
             let shown = if kafka::is_secret(&name) { kafka::MASK } else { &value };
             let what = if kafka::is_secret(&name) { what.replace(&value, kafka::MASK) } else { what };
-            SourceError::Settings(format!("librdkafka refuses kafka.\"{name}\" = \"{shown}\": {what}"))
+            format!("librdkafka refuses kafka.\"{name}\" = \"{shown}\": {what}")
         }
-        other => SourceError::Settings(format!("librdkafka refuses its settings: {other}")),
-    };
-    settings.create_with_context(context).map_err(refused)
+        other => format!("librdkafka refuses its settings: {other}"),
+    }
 }
 
 /// Settings that every client has, the user's own above ours.

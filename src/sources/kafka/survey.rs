@@ -58,8 +58,9 @@ pub fn survey(config: &Config, point: Point) -> Result<Survey, SourceError> {
         match ask(&asker, &config.topic, point) {
             Ok(survey) => return Ok(survey),
             Err(Trouble::Definite(error)) => return Err(error),
+            Err(Trouble::Refused(reason)) if tries == TRIES => return Err(SourceError::Settings(reason)),
             Err(Trouble::Transient(_, reason)) if tries == TRIES => return Err(SourceError::Fatal(reason)),
-            Err(Trouble::Transient(..)) => thread::sleep(PAUSE),
+            Err(Trouble::Transient(..) | Trouble::Refused(_)) => thread::sleep(PAUSE),
         }
         tries += 1;
     }

@@ -32,6 +32,10 @@ const LIST_EVERY: Duration = Duration::from_secs(1);
 /// since the id that is kept is the former one's.
 const IDENTIFY_EVERY: Duration = Duration::from_secs(10);
 
+/// Looks in a row that end at a wrong password or certificate before the first that went well: then it is no matter of
+/// time. While the topic is read it may be one, as where passwords are changed, and nothing is lost meanwhile.
+const REFUSALS: u32 = 3;
+
 /// What the broker said, for the reader.
 #[derive(Debug)]
 pub(super) struct Observation {
@@ -55,6 +59,7 @@ pub struct Watcher {
     identified: Option<Instant>,
     /// The kind of the trouble that was said last; at the start nothing is well yet.
     said: Option<&'static str>,
+    refusals: u32,
 }
 
 impl std::fmt::Debug for Watcher {
@@ -73,7 +78,7 @@ impl Watcher {
     ) -> Self {
         let (brokers, topic) = (config.brokers.clone(), config.topic.clone());
         let (known, said) = (BTreeSet::new(), Some("start"));
-        Self { asker, brokers, topic, shared, start, to_reader, known, identified: None, said }
+        Self { asker, brokers, topic, shared, start, to_reader, known, identified: None, said, refusals: 0 }
     }
 
     /// Watches until stopped.
@@ -82,6 +87,7 @@ impl Watcher {
             match self.look() {
                 Ok(()) => self.well(),
                 Err(Trouble::Transient(kind, reason)) => self.unwell(kind, &reason),
+                Err(Trouble::Refused(reason)) => self.refused(reason)?,
                 Err(Trouble::Definite(error)) => return Err(error),
             }
             self.commit_to_group();
@@ -129,8 +135,8 @@ impl Watcher {
             return Ok(());
         }
         let seen = match self.asker.topic_id() {
-            Err(Trouble::Transient(kind, reason)) if !first => {
-                tracing::debug!(kind, "the topic's id was not told: {reason}");
+            Err(Trouble::Transient(_, reason) | Trouble::Refused(reason)) if !first => {
+                tracing::debug!("the topic's id was not told: {reason}");
                 return Ok(());
             }
             answer => answer?,
@@ -142,7 +148,17 @@ impl Watcher {
         Ok(())
     }
 
+    fn refused(&mut self, reason: String) -> Result<(), SourceError> {
+        self.refusals += 1;
+        if self.known.is_empty() && self.refusals >= REFUSALS {
+            return Err(SourceError::Settings(reason));
+        }
+        self.unwell("refused", &reason);
+        Ok(())
+    }
+
     fn well(&mut self) {
+        self.refusals = 0;
         if self.said.take().is_some() {
             tracing::info!(topic = self.topic, partitions = self.known.len(), "reading from Kafka");
         }
