@@ -1,8 +1,8 @@
 //! Connections: how many, how long, and how they end.
 //!
 //! What must stay true (I6): at most `http_max_connections` are served; one that is beyond waits in line, and while
-//! one waits, those before it get no further request on their connection and at most `http_timeout` to finish. So
-//! neither idle, nor slow, nor stuck clients keep `/healthz` from being answered in the end.
+//! one waits, those before it get no further request on their connection and at most `http_timeout` to finish; those that
+//! have not asked anything yet, a second. So neither idle, nor slow, nor stuck clients keep `/healthz` from being answered in the end.
 
 use super::{HttpState, Limits, app};
 use axum::{Router, http::Request};
@@ -155,6 +155,10 @@ async fn connection(
         ended = serving.as_mut() => return log_end(ended),
         _ = asked.changed() => {}
         () = sleep(limits.timeout.min(FIRST_REQUEST_GRACE)) => {}
+    }
+    // a client that sends a byte a second would keep its slot for the whole time-out, and the next one after it
+    if !*asked.borrow() {
+        return;
     }
     serving.as_mut().graceful_shutdown();
     if let Ok(ended) = timeout(limits.timeout, serving).await {

@@ -32,12 +32,19 @@ struct Secured {
     stranger: String,
 }
 
-/// The broker that the tests here share. `None`: SKIPPED.
-fn secured() -> Option<Arc<Secured>> {
+/// Whether librdkafka can do TLS; false: SKIPPED.
+pub fn built_in() -> bool {
     if !cfg!(feature = "kafka-tls") {
         let test = std::thread::current().name().unwrap_or_default().to_owned();
         let line = format!("SKIPPED {test}: this build has no TLS for Kafka; cargo test --features kafka-tls\n");
         std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    cfg!(feature = "kafka-tls")
+}
+
+/// The broker that the tests here share. `None`: SKIPPED.
+fn secured() -> Option<Arc<Secured>> {
+    if !built_in() {
         return None;
     }
     static SHARED: Mutex<Weak<Secured>> = Mutex::new(Weak::new());

@@ -59,13 +59,18 @@ impl Life {
         eventually("it ends", || child.try_wait().unwrap())
     }
 
+    /// Fails if it has ended by itself.
+    pub fn must_live(&mut self) {
+        if let Some(status) = self.child.try_wait().unwrap() {
+            panic!("it has ended ({status}): {}", self.said());
+        }
+    }
+
     /// Waits for a line of `/metrics`.
     pub fn shows(&mut self, line: &str) {
         let mut last = String::new();
         for _ in 0..600 {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("it has ended ({status}): {}", self.said());
-            }
+            self.must_live();
             last = self.get("/metrics").map(|(_, body)| body).unwrap_or_default();
             if last.lines().any(|shown| shown == line) {
                 return;

@@ -12,5 +12,6 @@ mod life;
 #[path = "../postgres/mod.rs"]
 mod postgres;
 mod postgres_tls;
+mod secrets;
 #[path = "../support/mod.rs"]
 mod support;
