@@ -44,10 +44,10 @@ pub fn built_in() -> bool {
 
 /// The broker that the tests here share. `None`: SKIPPED.
 fn secured() -> Option<Arc<Secured>> {
+    static SHARED: Mutex<Weak<Secured>> = Mutex::new(Weak::new());
     if !built_in() {
         return None;
     }
-    static SHARED: Mutex<Weak<Secured>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(secured) = shared.upgrade() {
         return Some(secured);
