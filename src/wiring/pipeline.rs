@@ -74,6 +74,8 @@ type Ended = (&'static str, Result<(), Fault>);
 pub struct Pipeline {
     shared: Shared,
     ended: mpsc::UnboundedReceiver<Ended>,
+    /// The ends that have come; kept here, for whoever waits may be called away in between.
+    ends: Vec<Ended>,
 }
 
 impl Pipeline {
@@ -132,18 +134,22 @@ impl Pipeline {
         spawn("reader", &tell, move || Ok(reader.run()?))?;
         spawn(PUBLISHER, &tell, move || Ok(last.run(&outputs)?))?;
         spawn("workers", &tell, move || workers.join().map_err(Fault::Other))?;
-        Ok(Self { shared, ended })
+        Ok(Self { shared, ended, ends: Vec::new() })
     }
 
-    /// Waits until a part ends, which none should.
+    /// Waits until a part ends, which none should. May be dropped and called again: nothing is lost by it.
     pub async fn failed(&mut self) -> RunError {
-        let first = self.ended.recv().await;
+        if self.ends.is_empty() {
+            let first = self.ended.recv().await;
+            self.ends.extend(first);
+        }
         self.shared.stop.stop();
-        let mut faults: Vec<_> = first.into_iter().chain(self.rest().await).filter_map(fault).collect();
-        faults.sort_by_key(|(_, fault)| fault.is_consequence());
-        match faults.into_iter().next() {
-            Some((_, fault)) => fault.into(),
-            None => RunError::Runtime(anyhow::anyhow!("the pipeline has ended by itself")),
+        self.rest().await;
+        let part = self.ends.first().map_or("all of it", |(part, _)| part);
+        let faults = self.ends.iter_mut().filter_map(|(_, result)| std::mem::replace(result, Ok(())).err());
+        match faults.min_by_key(Fault::is_consequence) {
+            Some(fault) => fault.into(),
+            None => RunError::Runtime(anyhow::anyhow!("the pipeline has ended by itself, the {part} first")),
         }
     }
 
@@ -151,10 +157,9 @@ impl Pipeline {
     pub async fn stop_writing(&mut self) {
         self.shared.stop.stop();
         let written = async {
-            while let Some((part, _)) = self.ended.recv().await {
-                if part == PUBLISHER {
-                    return;
-                }
+            while self.ends.iter().all(|(part, _)| *part != PUBLISHER) {
+                let Some(end) = self.ended.recv().await else { return };
+                self.ends.push(end);
             }
         };
         // a commit that hangs for longer is refused by the next holder's generation
@@ -167,16 +172,14 @@ impl Pipeline {
         self.rest().await;
     }
 
-    /// The other parts' ends, as far as they come in time.
-    async fn rest(&mut self) -> Vec<Ended> {
-        let mut ends = Vec::new();
+    /// Takes in the other parts' ends, as far as they come in time.
+    async fn rest(&mut self) {
         let all = async {
             while let Some(end) = self.ended.recv().await {
-                ends.push(end);
+                self.ends.push(end);
             }
         };
         let _ = tokio::time::timeout(END_WITHIN, all).await;
-        ends
     }
 }
 
@@ -184,10 +187,6 @@ impl Drop for Pipeline {
     fn drop(&mut self) {
         self.shared.stop.stop();
     }
-}
-
-fn fault((part, result): Ended) -> Option<(&'static str, Fault)> {
-    result.err().map(|fault| (part, fault))
 }
 
 /// The wall clock's epoch, but always after the last one committed.
