@@ -43,7 +43,8 @@ plant "attempt: a dispatch after retirement is not counted" machines/runs/apply.
 plant "attempt: late by order within the epoch" machines/runs/mod.rs \
     "perhaps_late.sort_by_key(|event| (event.attempt == 0, event.attempt));" ""
 plant "run: a dispatched job does not start it" machines/run.rs "|| self.dispatched;" ";"
-plant "run: retired before its finish has passed" machines/runs/close.rs " && now.is_past(run.finished) {" " {"
+plant "run: retired before its finish has passed" machines/runs/close.rs \
+    "empty && now.is_past(self.retires(run.finished))" "empty"
 plant "run: the duration does not wait for grace" machines/run.rs \
     "self.finished.saturating_add(SKEW_TOLERANCE_MS + settings.late_grace_ms)" "self.finished"
 plant "agent: online though disconnected at the same time" machines/agents.rs "agent.up > agent.down" "agent.up >= agent.down"
@@ -96,8 +97,8 @@ plant "retention: a pause shorter than the grace" retention/pending.rs ".max(set
 }" "
 }"
 plant "retention: never given up" retention/pending.rs "self.tries as usize >= settings.retention.archive_tries" "false"
-plant "retention: a failure after the silence counts" retention/pending.rs "(self.asked..=silence).contains(time)" \
-    "*time >= self.asked"
+plant "retention: a failure after the silence counts" retention/pending.rs "self.asked..=self.silence(settings)" \
+    "self.asked..=NEVER"
 plant "retention: a loss is no end" machines/runs/notes.rs \
     "if lost_at != NEVER && !self.attempts[slot].has(told) {" "if false {"
 plant "retention: a loss is told again and again" machines/runs/notes.rs "self.attempts[slot].done |= told;" ""
@@ -146,7 +147,7 @@ plant "partitions: the current month is not ensured" retention/partitions.rs "(0
 plant "partitions: decided again after a restart" ledger.rs "Table::Given => self.given.load(entries)?," \
     "Table::Given => {}"
 plant "partitions: the sweep leaves out what was decided" retention/partitions.rs "if sweep.begins() {" "if false {"
-plant "partitions: what is gone is remembered for good" retention/partitions.rs "self.forget(catalogue);" ""
+plant "partitions: what is gone is remembered for good" retention/partitions.rs "self.given.remove(&id);" ""
 tests='--test graph'
 plant "retention: policies do not reach the machines" driver.rs "retention.as_deref()" "None"
 plant "retention: outcomes do not reach the machines" decode/contract.rs "self.retention.then_some(" "false.then_some("
