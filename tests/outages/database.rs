@@ -41,7 +41,7 @@ fn served(stage: &Stage) -> Result<(u64, f64)> {
 }
 
 /// An outage between two stretches of commits; ends with the comparison.
-fn play(
+pub fn play(
     mut stage: Stage,
     mut command: Command,
     stop: impl FnOnce(&mut Stage),

@@ -5,6 +5,7 @@
 
 mod broker;
 mod database;
+mod full_disk;
 mod instances;
 #[path = "../kafka/mod.rs"]
 mod kafka;
