@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
@@ -34,6 +34,10 @@ pub struct Published {
 pub struct OwnHealth {
     pub committed_epoch: AtomicU64,
     pub committed_at_ms: AtomicI64,
+    /// The same, where this process has committed, by a clock that nobody sets.
+    committed: Mutex<Option<Instant>>,
+    /// What commits wait for, beside the database.
+    held_up: Mutex<Option<String>>,
     pub stream_time_ms: AtomicI64,
     pub epochs_in_flight: AtomicU64,
     pub records: AtomicU64,
@@ -110,6 +114,8 @@ impl OwnHealth {
         Self {
             committed_epoch: AtomicU64::new(0),
             committed_at_ms: AtomicI64::new(0),
+            committed: Mutex::default(),
+            held_up: Mutex::default(),
             stream_time_ms: AtomicI64::new(i64::MIN),
             epochs_in_flight: AtomicU64::new(0),
             records: AtomicU64::new(0),
@@ -121,13 +127,49 @@ impl OwnHealth {
             stopping: AtomicBool::new(false),
         }
     }
+
+    /// An epoch is committed; the wall clock reads `now_ms`.
+    pub fn commits(&self, now_ms: i64) {
+        self.committed_at_ms.store(now_ms, Ordering::Relaxed);
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Says what commits wait for, or that they do not any more.
+    pub fn hold_up(&self, why: Option<String>) {
+        *self.held_up.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// What commits wait for.
+    #[must_use]
+    pub fn held_up(&self) -> Option<String> {
+        self.held_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How old the last commit is; `None`: there is none. A wall clock that is set back must not hide that commits are stuck.
+    #[must_use]
+    pub fn commit_age(&self, now_ms: i64) -> Option<Duration> {
+        if let Some(at) = *self.committed.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Some(at.elapsed());
+        }
+        let at = Some(self.committed_at_ms.load(Ordering::Relaxed)).filter(|at| *at > 0)?;
+        Some(Duration::from_millis(u64::try_from(now_ms.saturating_sub(at)).unwrap_or(0)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use dataflows::{registry::Registry, series::Deltas, settings::Settings, time::Epoch, time::StreamTime};
-    use std::time::Duration;
+
+    #[test]
+    fn a_clock_that_is_set_back_or_forth_does_not_change_how_old_a_commit_is() {
+        let own = OwnHealth::new();
+        assert_eq!(own.commit_age(1_000), None);
+        own.commits(5_000_000);
+        for now_ms in [1_000, 5_000_000, 9_000_000] {
+            assert!(own.commit_age(now_ms).is_some_and(|age| age < Duration::from_secs(1_000)), "{now_ms}");
+        }
+    }
 
     #[test]
     fn series_are_hidden_once_another_may_have_taken_over() {

@@ -11,7 +11,7 @@ use kafka::{
     config, producer, raw, run_queued, send, send_runs,
 };
 use rdkafka::{
-    message::OwnedHeaders,
+    message::{Header, OwnedHeaders},
     producer::{BaseProducer, Producer},
 };
 
@@ -142,6 +142,37 @@ fn a_header_whose_name_is_not_utf_8_is_no_hindrance() {
     let letter = kafka::letters(&broker.address(), "names.dead-letters", 1).remove(0);
     assert_eq!((letter.value.as_slice(), letter.header("dead_letter_offset")), (&b"{"[..], vec!["1"]));
     assert_eq!(letter.header("tr\u{fffd}ace").len(), 1, "I5: the header goes with it, its name as far as text can");
+}
+
+/// A sender that puts a megabyte into headers or key must not stop everybody's series (I5).
+#[test]
+fn letters_too_large_without_their_value_go_bare_and_those_only_together_too_large_go_whole() {
+    let Some(broker) = broker::shared() else { return };
+    broker.topic("huge-letters", 1, &[("max.message.bytes", "4000000")]);
+    broker.topic("huge-letters.dead-letters", 1, &[("max.message.bytes", "200000")]);
+    let producer = producer(&broker.address(), &[("message.max.bytes", "4000000")]);
+    let (large, many) = (vec![b'x'; 1_000_000], vec![b'y'; 100_000]);
+    let headers = OwnedHeaders::new().insert(Header { key: "junk", value: Some(&large) });
+    send(&producer, "huge-letters", 0, b"headers", b"{", headers);
+    send(&producer, "huge-letters", 0, &large, b"{", OwnedHeaders::new());
+    for _ in 0..8 {
+        send(&producer, "huge-letters", 0, b"", &many, OwnedHeaders::new());
+    }
+    send_runs(&producer, "huge-letters", 0, 0..3);
+    let live = Live::start(&config(&broker.address(), "huge-letters"));
+    live.wait_for_runs(3);
+    let mut letters = kafka::letters(&broker.address(), "huge-letters.dead-letters", 10);
+    letters.sort_by_key(|letter| letter.header("dead_letter_offset").concat());
+    let told = |letter: &kafka::Letter, name| letter.header(name).concat();
+    assert_eq!((letters[0].key.len(), letters[0].header("junk")), (0, vec![]));
+    assert_eq!(
+        (told(&letters[0], "dead_letter_key_bytes"), told(&letters[0], "dead_letter_headers")),
+        ("7".into(), "1".into())
+    );
+    assert_eq!((letters[1].key.len(), told(&letters[1], "dead_letter_key_bytes")), (0, "1000000".into()));
+    for letter in &letters[2..] {
+        assert_eq!((&letter.value, told(letter, "dead_letter_value_bytes")), (&many, String::new()));
+    }
 }
 
 #[test]

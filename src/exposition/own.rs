@@ -37,8 +37,8 @@ fn progress(published: &Published, shown: Option<&Snapshot>, now_ms: Millis, tex
     let epoch = shown.map_or_else(|| own.committed_epoch.load(Relaxed), |snapshot| snapshot.epoch.0);
     let committed = (epoch > 0).then_some(epoch);
     gauge("gocdnext_flow_committed_epoch", "The last committed epoch.", committed.map(Value::Count));
-    let at = Some(own.committed_at_ms.load(Relaxed)).filter(|at| *at > 0);
-    let age = at.map(|at| Value::Millis(now_ms.saturating_sub(at).max(0)));
+    let age = own.commit_age(now_ms);
+    let age = age.map(|age| Value::Millis(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX)));
     gauge("gocdnext_flow_commit_age_seconds", "Time since the last commit.", age);
     let stream_time = shown.map_or_else(|| own.stream_time_ms.load(Relaxed), |snapshot| snapshot.stream_time.0);
     let known = (stream_time != Millis::MIN).then_some(Value::Millis(stream_time));

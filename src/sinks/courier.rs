@@ -76,6 +76,64 @@ impl ProducerContext for Context {
 /// A record to send, its place in the list as its opaque.
 pub type Record<'a> = BaseRecord<'a, [u8], [u8], usize>;
 
+/// How much of a record is sent: less and less, as long as the brokers find it too large.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    #[default]
+    Whole,
+    /// As before, but in a batch of its own: a batch that is too large is refused whole.
+    Alone,
+    WithoutValue,
+    /// Nothing that came from outside.
+    Bare,
+}
+
+impl Extent {
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Whole => Some(Self::Alone),
+            Self::Alone => Some(Self::WithoutValue),
+            Self::WithoutValue => Some(Self::Bare),
+            Self::Bare => None,
+        }
+    }
+}
+
+/// Which records are to be sent, and how much of each.
+#[derive(Debug)]
+struct Load {
+    waiting: VecDeque<usize>,
+    extents: Vec<Extent>,
+    under_way: usize,
+    /// The one under way must have no company.
+    alone: bool,
+}
+
+impl Load {
+    fn of(count: usize) -> Self {
+        Self { waiting: (0..count).collect(), extents: vec![Extent::Whole; count], under_way: 0, alone: false }
+    }
+
+    fn is_delivered(&self) -> bool {
+        self.waiting.is_empty() && self.under_way == 0
+    }
+
+    /// The next that may be sent now.
+    fn next(&self) -> Option<(usize, Extent)> {
+        let place = *self.waiting.front()?;
+        let extent = self.extents[place];
+        let wants_to_be_alone = extent != Extent::Whole;
+        (self.under_way == 0 || !(self.alone || wants_to_be_alone)).then_some((place, extent))
+    }
+
+    fn sent(&mut self) {
+        if let Some(place) = self.waiting.pop_front() {
+            self.under_way += 1;
+            self.alone = self.extents[place] != Extent::Whole;
+        }
+    }
+}
+
 /// See the module.
 pub struct Courier {
     settings: ClientConfig,
@@ -87,7 +145,12 @@ pub struct Courier {
     what: &'static str,
     stop: Arc<Stop>,
     in_trouble: bool,
+    /// Hears why records do not get through, and that they do again.
+    told: Option<Told>,
 }
+
+/// See [`Courier::tells`].
+pub type Told = Box<dyn Fn(Option<String>) + Send>;
 
 impl std::fmt::Debug for Courier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -111,9 +174,14 @@ impl Courier {
     /// Shows whether librdkafka takes the settings; no broker is asked yet.
     pub fn new(config: &Config, topic: &str, what: &'static str, stop: Arc<Stop>) -> Result<Self, SinkError> {
         let (settings, context, topic) = (settings(config), Context::default(), topic.to_owned());
-        let courier = Self { settings, producer: None, context, topic, what, stop, in_trouble: false };
+        let courier = Self { settings, producer: None, context, topic, what, stop, in_trouble: false, told: None };
         courier.create()?;
         Ok(courier)
+    }
+
+    /// `told` is called with the reason where records do not get through, and with none once they do again.
+    pub fn tells(&mut self, told: Told) {
+        self.told = Some(told);
     }
 
     #[must_use]
@@ -152,11 +220,21 @@ impl Courier {
             Some(code) if !self.in_trouble => {
                 let reason = self.context.quiet.health.take().unwrap_or_else(|| code.to_string());
                 tracing::warn!(topic = self.topic, "{} cannot be sent: {reason}; keeps trying", self.what);
+                self.tell(Some(format!("{} cannot be sent to {}: {reason}", self.what, self.topic)));
             }
-            None if self.in_trouble => tracing::info!(topic = self.topic, "{} are sent again", self.what),
+            None if self.in_trouble => {
+                tracing::info!(topic = self.topic, "{} are sent again", self.what);
+                self.tell(None);
+            }
             _ => {}
         }
         self.in_trouble = trouble.is_some();
+    }
+
+    fn tell(&self, reason: Option<String>) {
+        if let Some(told) = &self.told {
+            told(reason);
+        }
     }
 
     /// An idempotent producer that has met a fatal error is of no use any more.
@@ -164,41 +242,39 @@ impl Courier {
         self.producer.take_if(|producer| producer.client().fatal_error().is_some());
     }
 
-    /// Returns when all `count` records are acknowledged. `record` makes the one at a place, whole, or without its value
-    /// where the brokers find it too large.
+    /// Returns when all `count` records are acknowledged. `record` makes the one at a place, or so much of it as the brokers
+    /// take.
     ///
     /// # Errors
     /// [`SinkError`], once the pipeline is stopped, or where no producer can be made.
-    pub fn deliver<'a>(&mut self, count: usize, record: impl Fn(usize, bool) -> Record<'a>) -> Result<(), SinkError> {
-        let mut waiting: VecDeque<usize> = (0..count).collect();
-        let mut whole = vec![true; count];
-        let mut under_way = 0_usize;
-        while !waiting.is_empty() || under_way > 0 {
+    pub fn deliver<'a>(
+        &mut self,
+        count: usize,
+        record: impl Fn(usize, Extent) -> Record<'a>,
+    ) -> Result<(), SinkError> {
+        let mut load = Load::of(count);
+        while !load.is_delivered() {
             if self.stop.is_stopped() {
                 return Err(self.failed("the pipeline was stopped"));
             }
             let producer = self.producer()?;
             let mut answers = Vec::new();
-            while let Some(place) = waiting.front().copied() {
-                match send(&producer, record(place, whole[place])) {
-                    Ok(true) => under_way += 1,
+            while let Some((place, extent)) = load.next() {
+                match send(&producer, record(place, extent)) {
+                    Ok(true) => {}
                     Ok(false) => break,
-                    Err(code) => {
-                        under_way += 1;
-                        answers.push((place, Err(code)));
-                    }
+                    Err(code) => answers.push((place, Err(code))),
                 }
-                waiting.pop_front();
+                load.sent();
             }
             if answers.is_empty() {
                 answers = self.context.answers.wait();
             }
-            under_way -= answers.len();
-            let trouble = self.sort(answers, &mut waiting, &mut whole);
+            let trouble = self.sort(answers, &mut load);
             if trouble.is_some() {
                 self.note(trouble);
                 // an answer that is still to come comes from the producer that was given the record
-                if under_way == 0 {
+                if load.under_way == 0 {
                     self.renew();
                 }
                 self.stop.pause(BACKOFF);
@@ -207,29 +283,40 @@ impl Courier {
         Ok(())
     }
 
+    fn note_cut(&self, extent: Extent) {
+        let left_out = match extent {
+            Extent::Whole | Extent::Alone => return,
+            Extent::WithoutValue => "its value",
+            Extent::Bare => "its value, key and headers",
+        };
+        tracing::warn!(
+            topic = self.topic,
+            "one of the {} is too large for the topic: sent without {left_out}",
+            self.what
+        );
+    }
+
     /// What was not acknowledged waits again.
     fn sort(
         &mut self,
         answers: Vec<(usize, Result<(), RDKafkaErrorCode>)>,
-        waiting: &mut VecDeque<usize>,
-        whole: &mut [bool],
+        load: &mut Load,
     ) -> Option<RDKafkaErrorCode> {
         let mut trouble = None;
+        load.under_way -= answers.len();
         for (place, result) in answers {
             match result {
                 Ok(()) => self.note(None),
                 Err(code) => {
-                    if code == RDKafkaErrorCode::MessageSizeTooLarge && whole[place] {
-                        whole[place] = false;
-                        tracing::warn!(
-                            topic = self.topic,
-                            "one of the {} is too large for the topic: sent without its value",
-                            self.what
-                        );
-                    } else {
-                        trouble = Some(code);
+                    let too_large = code == RDKafkaErrorCode::MessageSizeTooLarge;
+                    match load.extents[place].next().filter(|_| too_large) {
+                        Some(extent) => {
+                            self.note_cut(extent);
+                            load.extents[place] = extent;
+                        }
+                        None => trouble = Some(code),
                     }
-                    waiting.push_back(place);
+                    load.waiting.push_back(place);
                 }
             }
         }

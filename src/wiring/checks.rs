@@ -2,7 +2,7 @@
 
 use crate::{config::Config, published::Published, sources::kafka::wall_ms};
 use std::{
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,7 +13,7 @@ pub async fn keep(published: Arc<Published>, config: Arc<Config>) {
     let started = Instant::now();
     loop {
         let catch_up = catch_up(&published, started.elapsed(), config.catch_up_timeout);
-        let commits = commits(published.own.committed_at_ms.load(Relaxed), wall_ms(), config.max_commit_age);
+        let commits = commits(published.own.commit_age(wall_ms()), config.max_commit_age, published.own.held_up());
         published.check("catch_up", catch_up);
         published.check("commits", commits);
         tokio::time::sleep(EVERY).await;
@@ -32,13 +32,11 @@ fn catch_up(published: &Published, since_start: Duration, timeout: Duration) -> 
     Err(format!("reading what was there at the start: {} records to go", lag.values().sum::<u64>()))
 }
 
-fn commits(committed_at_ms: i64, now_ms: i64, max_age: Duration) -> Result<(), String> {
-    if committed_at_ms == 0 {
-        return Err("no epoch is committed yet".to_owned());
-    }
-    let age = Duration::from_millis(u64::try_from(now_ms.saturating_sub(committed_at_ms)).unwrap_or(0));
+fn commits(age: Option<Duration>, max_age: Duration, held_up: Option<String>) -> Result<(), String> {
+    let why = held_up.map_or(String::new(), |why| format!(": {why}"));
+    let age = age.ok_or_else(|| format!("no epoch is committed yet{why}"))?;
     if age > max_age {
-        return Err(format!("the last commit is {} s old", age.as_secs()));
+        return Err(format!("the last commit is {} s old{why}", age.as_secs()));
     }
     Ok(())
 }
@@ -61,10 +59,12 @@ mod tests {
 
     #[test]
     fn commits_must_be_fresh() {
-        let age = Duration::from_secs(30);
-        assert!(commits(0, 1_000, age).is_err());
-        assert_eq!(commits(1_000, 31_000, age), Ok(()));
-        assert_eq!(commits(1_000, 31_001, age), Err("the last commit is 30 s old".to_owned()));
-        assert_eq!(commits(2_000, 1_000, age), Ok(()), "a clock that stepped back is no stale commit");
+        let max_age = Duration::from_secs(30);
+        assert!(commits(None, max_age, None).is_err());
+        assert_eq!(commits(Some(max_age), max_age, None), Ok(()));
+        let over = max_age + Duration::from_millis(1);
+        assert_eq!(commits(Some(over), max_age, None), Err("the last commit is 30 s old".to_owned()));
+        let why = commits(Some(over), max_age, Some("letters wait".to_owned())).unwrap_err();
+        assert_eq!(why, "the last commit is 30 s old: letters wait");
     }
 }

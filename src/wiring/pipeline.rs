@@ -111,6 +111,8 @@ impl Pipeline {
         let letters = KafkaLetters::new(config, Arc::clone(&shared.stop));
         let letters = letters.map_err(|error| RunError::Settings(error.into()))?;
         let (published, stop) = (Arc::clone(published), Arc::clone(&shared.stop));
+        let told = Arc::clone(&published);
+        let letters = letters.telling(Box::new(move |why| told.own.hold_up(why)));
         let committer = Committer::new(writer.clone(), manifest, details.clone(), pace, published, stop);
         let mut last = Publisher::new(shared.clone(), ledger, committer, Box::new(letters), results);
 

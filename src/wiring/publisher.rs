@@ -141,7 +141,7 @@ impl Publisher {
         pause::at("published");
         let own = &published.own;
         own.committed_epoch.store(epoch.0, Relaxed);
-        own.committed_at_ms.store(wall_ms(), Relaxed);
+        own.commits(wall_ms());
         own.stream_time_ms.store(output.stream_time.0, Relaxed);
         own.records.fetch_add(output.records, Relaxed);
         own.commit_duration.observe(begun.elapsed().as_secs_f64());
