@@ -135,7 +135,7 @@ fn only_read(brokers: &str, records: usize) -> Result<(), Box<dyn Error>> {
 fn batches(lines: &[Vec<u8>]) -> Vec<Batch> {
     let batch = |lines: &[Vec<u8>]| {
         let bytes = lines.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
-        Batch { partition: 0, bytes, records: Records::Lines { first_line: 1 } }
+        Batch { partition: 0, bytes, records: Records::Lines { first_line: 1 }, read_at: None }
     };
     lines.chunks(500).map(batch).collect()
 }

@@ -118,7 +118,14 @@ impl Spread {
         let Some(max) = spans.last().copied() else { return Self::default() };
         let rank = |percent: usize| spans[(spans.len() * percent).div_ceil(100).max(1) - 1];
         let (p50, p95, p99) = (rank(50), rank(95), rank(99));
-        Self { count: spans.len(), sum: spans.iter().sum(), p50, p95, p99, max }
+        Self {
+            count: spans.len(),
+            sum: spans.iter().fold(0, |sum, span| sum.saturating_add(*span)),
+            p50,
+            p95,
+            p99,
+            max,
+        }
     }
 }
 

@@ -73,6 +73,19 @@ fn a_topic_made_anew_is_told_from_the_former_one() {
 }
 
 #[test]
+fn a_topic_that_is_compacted_from_now_on_ends_the_pipeline() {
+    let Some(broker) = broker::shared() else { return };
+    broker.topic("compacted-later", 1, &[]);
+    send_runs(&producer(&broker.address(), &[]), "compacted-later", 0, 0..5);
+    let mut live = Live::start(&config(&broker.address(), "compacted-later"));
+    live.wait_for_runs(5);
+    broker.configure("compacted-later", "cleanup.policy", "compact");
+    let error = live.error();
+    assert!(matches!(error, RunError::Settings(_)), "{error:?}");
+    assert!(error.to_string().starts_with("topic compacted-later is compacted"), "{error}");
+}
+
+#[test]
 fn a_topic_made_anew_while_it_is_read_ends_the_pipeline() {
     let Some(broker) = broker::shared() else { return };
     broker.topic("replaced", 1, &[]);

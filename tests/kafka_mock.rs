@@ -87,3 +87,22 @@ fn reading_starts_at_the_offsets_given() {
     let live = Live::start_from(&config(&brokers, "events"), start);
     live.wait_for_runs(3 + 10);
 }
+
+/// What an epoch gives lies in memory until it is committed: its length in time alone would not bound that (I6).
+#[test]
+fn an_epoch_that_has_read_much_ends_before_its_time() {
+    let cluster = cluster("events", 1);
+    let brokers = cluster.bootstrap_servers();
+    let producer = producer(&brokers, &[]);
+    for _ in 0..30 {
+        send(&producer, "events", 0, b"", &vec![b'x'; 100_000], OwnedHeaders::new());
+    }
+    producer.flush(PATIENCE).unwrap();
+    let mut config = config(&brokers, "events");
+    (config.epoch_interval, config.kafka_queue_bytes) = (std::time::Duration::from_secs(3_600), 1 << 20);
+    let live = Live::start(&config);
+    live.eventually("two epochs of a megabyte each", || {
+        let records = live.published.own.records.load(std::sync::atomic::Ordering::Relaxed);
+        (20..30).contains(&records).then_some(())
+    });
+}

@@ -56,7 +56,7 @@ fn structured(sample: &Sample) -> String {
 
 fn lines(long: bool) -> Batch {
     let lines: Vec<String> = (0..EVENTS).map(|n| structured(&sample(n, long))).collect();
-    Batch { partition: 0, bytes: lines.join("\n").into_bytes(), records: Records::default() }
+    Batch { partition: 0, bytes: lines.join("\n").into_bytes(), ..Batch::default() }
 }
 
 fn headers(bytes: &mut Vec<u8>, sample: &Sample) {
@@ -89,7 +89,7 @@ fn binary(long: bool) -> Batch {
             value_end: bytes.len() as u32,
         });
     }
-    Batch { partition: 0, bytes, records: Records::Kafka(records) }
+    Batch { partition: 0, bytes, records: Records::Kafka(records), read_at: None }
 }
 
 fn decode(c: &mut Criterion) {

@@ -26,6 +26,9 @@ pub struct Batch {
     pub partition: Partition,
     pub bytes: Vec<u8>,
     pub records: Records,
+    /// What the wall clock said when they had been read. A record that is from later by its own word has a clock that is
+    /// fast, and tells nothing of how far the log is. `None`: there is no other clock than the log's.
+    pub read_at: Option<Millis>,
 }
 
 /// Where the records of a batch lie in its arena.

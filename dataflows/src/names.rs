@@ -1,15 +1,16 @@
 //! Interned names: pipeline slugs and job names travel as numbers, and are looked up only where they are shown.
 //!
-//! One table a process, shared by all workers; bounded (I6): beyond `max_names` every new name is [`NameId::OTHER`],
-//! and that is counted. Nothing that is counted depends on a name, so an overflow costs only readability.
+//! One table a process, shared by all workers; bounded (I6): beyond `max_names` every new name is [`NameId::OTHER`], of a
+//! name beyond `max_name_bytes` only its beginning is kept, and both are counted. Nothing else that is counted depends on a
+//! name, so an overflow costs only readability.
 
-use crate::state::{Reader, Unusable, Writer};
+use crate::{
+    series::{Limit, Quality},
+    state::{Reader, Unusable, Writer},
+};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use std::sync::{
-    Arc, PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Beyond this no setting allows names (`max_names`): a larger stored number is damage.
 const MOST_NAMES: usize = 1_000_000_000;
@@ -33,7 +34,6 @@ pub struct Names {
 struct Shared {
     table: RwLock<Table>,
     max_names: usize,
-    refused: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Names {
     pub fn new(max_names: usize) -> Self {
         let other: Arc<str> = Arc::from("_other");
         let table = Table { ids: HashMap::new(), names: vec![other] };
-        Self { shared: Arc::new(Shared { table: RwLock::new(table), max_names, refused: AtomicU64::new(0) }) }
+        Self { shared: Arc::new(Shared { table: RwLock::new(table), max_names }) }
     }
 
     /// The name's number; [`NameId::OTHER`] beyond the bound.
@@ -62,7 +62,6 @@ impl Names {
             return *id;
         }
         if table.names.len() > self.shared.max_names {
-            self.shared.refused.fetch_add(1, Ordering::Relaxed);
             return NameId::OTHER;
         }
         let id = NameId(u32::try_from(table.names.len()).unwrap_or(0));
@@ -78,12 +77,6 @@ impl Names {
         let table = self.read();
         let index = usize::try_from(id.0).unwrap_or(0);
         Arc::clone(table.names.get(index).unwrap_or(&table.names[0]))
-    }
-
-    /// How often a name was refused for want of room.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// How many numbers are given out, [`NameId::OTHER`] included.
@@ -136,35 +129,57 @@ impl Names {
     }
 }
 
-/// One worker's memo in front of the shared table: no lock for a name it has met. As bounded as the table.
+/// One worker's memo in front of the shared table: no lock for a name it has met. As bounded as the table. It counts how
+/// often a bound was met.
 #[derive(Debug)]
 pub struct NameCache {
     names: Names,
     seen: HashMap<Box<str>, NameId>,
+    max_bytes: usize,
+    cut: u64,
+    refused: u64,
 }
 
 impl NameCache {
     #[must_use]
-    pub fn new(names: Names) -> Self {
-        Self { names, seen: HashMap::new() }
+    pub fn new(names: Names, max_bytes: usize) -> Self {
+        Self { names, seen: HashMap::new(), max_bytes, cut: 0, refused: 0 }
     }
 
-    /// As [`Names::intern`].
+    /// The number of a name, or of its beginning; [`NameId::OTHER`] beyond the bound.
     pub fn intern(&mut self, name: &str) -> NameId {
+        let whole = name.len();
+        let name = &name[..name.floor_char_boundary(self.max_bytes)];
+        self.cut += u64::from(name.len() < whole);
         if let Some(id) = self.seen.get(name) {
             return *id;
         }
         let id = self.names.intern(name);
-        if id != NameId::OTHER {
+        if id == NameId::OTHER {
+            self.refused += 1;
+        } else {
             self.seen.insert(Box::from(name), id);
         }
         id
+    }
+
+    /// Counts how often a bound was met since it was asked last.
+    pub fn count(&mut self, quality: &mut Quality) {
+        quality.over_limit[Limit::NameBytes as usize] += std::mem::take(&mut self.cut);
+        quality.over_limit[Limit::Names as usize] += std::mem::take(&mut self.refused);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Names refused, and names cut.
+    fn counted(cache: &mut NameCache) -> [u64; 2] {
+        let mut quality = Quality::default();
+        cache.count(&mut quality);
+        [Limit::Names, Limit::NameBytes].map(|limit| quality.over_limit[limit as usize])
+    }
 
     #[test]
     fn names_are_numbered_once_and_found_again() {
@@ -178,10 +193,22 @@ mod tests {
     #[test]
     fn beyond_the_bound_names_are_other_and_counted() {
         let names = Names::new(1);
-        let mut cache = NameCache::new(names.clone());
+        let mut cache = NameCache::new(names.clone(), 256);
         assert_ne!(cache.intern("first"), NameId::OTHER);
         assert_eq!(cache.intern("second"), NameId::OTHER);
         assert_ne!(cache.intern("first"), NameId::OTHER);
-        assert_eq!(names.refused(), 1);
+        assert_eq!((counted(&mut cache), counted(&mut cache)), ([1, 0], [0, 0]));
+    }
+
+    #[test]
+    fn of_a_long_name_the_beginning_is_kept_and_that_is_counted() {
+        let names = Names::new(10);
+        let mut cache = NameCache::new(names.clone(), 5);
+        let id = cache.intern("build \u{1f980}");
+        assert_eq!(&*names.name(id), "build");
+        assert_eq!(cache.intern("build"), id);
+        let whole_characters = cache.intern("\u{1f980}\u{1f980}");
+        assert_eq!(&*names.name(whole_characters), "\u{1f980}");
+        assert_eq!(counted(&mut cache), [0, 2]);
     }
 }

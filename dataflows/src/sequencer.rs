@@ -1,6 +1,8 @@
 //! The sequencer: from what was read of each partition to stream time (design, section 3, "Stream time").
 //!
-//! One for the whole pipeline, in a replay too. Per partition it keeps the largest min(event time, record timestamp).
+//! One for the whole pipeline, in a replay too. Per partition it keeps the largest min(event time, record timestamp) of what
+//! had happened by then: what was from later than it was read by the reader's wall clock (live, unless the log alone drives
+//! timers) is left out.
 //! Stream time is the smallest of these over the partitions not yet caught up; once all have reached an end that was
 //! fetched after the wall clock read w, it is w. It never goes back, and holds while an end is unconfirmed.
 

@@ -108,10 +108,11 @@ pub enum Limit {
     Agents,
     Names,
     PendingArchives,
+    NameBytes,
 }
 
 impl Limit {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::OpenJobs,
         Self::OpenRuns,
         Self::JobsPerRun,
@@ -119,6 +120,7 @@ impl Limit {
         Self::Agents,
         Self::Names,
         Self::PendingArchives,
+        Self::NameBytes,
     ];
 
     /// The setting's name.
@@ -132,6 +134,7 @@ impl Limit {
             Self::Agents => "max_agents",
             Self::Names => "max_names",
             Self::PendingArchives => "max_pending_archives",
+            Self::NameBytes => "max_name_bytes",
         }
     }
 }
@@ -147,6 +150,7 @@ pub struct Exemplar {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     pub buckets: Vec<u64>,
+    /// Stops at the largest number: spans from the year 1, where a sender's time is unset, add up fast, and it may not go back.
     pub sum_ms: i64,
     /// Of each bucket the longest span of the newest epoch that had one.
     pub exemplars: Vec<Option<Exemplar>>,
@@ -164,7 +168,7 @@ impl Histogram {
     pub fn observe(&mut self, bounds: &[Millis], value_ms: Millis, trace: u128) {
         let bucket = bounds.partition_point(|bound| *bound < value_ms);
         self.buckets[bucket] += 1;
-        self.sum_ms += value_ms;
+        self.sum_ms = self.sum_ms.saturating_add(value_ms);
         let exemplar = (trace != 0).then_some(Exemplar { value_ms, trace });
         self.exemplars[bucket] = self.exemplars[bucket].max(exemplar);
     }
@@ -195,7 +199,7 @@ impl Histogram {
         for (mine, theirs) in self.buckets.iter_mut().zip(&other.buckets) {
             *mine += theirs;
         }
-        self.sum_ms += other.sum_ms;
+        self.sum_ms = self.sum_ms.saturating_add(other.sum_ms);
     }
 }
 
@@ -350,5 +354,30 @@ impl Deltas {
             (a, b) => a.or(b),
         };
         self.quality.merge(&other.quality);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The zero of Go's `time.Time`, as it comes from a sender that never set it.
+    const YEAR_1_MS: Millis = -62_135_596_800_000;
+
+    #[test]
+    fn a_sum_never_goes_back_whatever_times_senders_give() {
+        let bounds = [1_000];
+        let span = 1_790_000_000_000 - YEAR_1_MS;
+        let mut epoch = Histogram::new(&bounds);
+        for _ in 0..1_000 {
+            epoch.observe(&bounds, span, 0);
+        }
+        let (mut total, mut before) = (Histogram::new(&bounds), 0);
+        for _ in 0..200 {
+            total.advance(&epoch);
+            assert!(total.sum_ms >= before, "{} after {before}", total.sum_ms);
+            before = total.sum_ms;
+        }
+        assert_eq!((total.count(), total.sum_ms), (200_000, i64::MAX));
     }
 }

@@ -30,7 +30,7 @@ static CORPUS: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
 
 fn decode(bytes: Vec<u8>, records: Records) -> Decoded {
     let mut out = Decoded::default();
-    let batch = Batch { partition: 1, bytes, records };
+    let batch = Batch { partition: 1, bytes, records, read_at: None };
     Decoder::new(&Settings::default(), Names::new(100)).decode(&batch, &mut out);
     out
 }

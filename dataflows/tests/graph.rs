@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
 use dataflows::{
-    feed::{Batch, CatchUp, EpochEnd, PartitionProgress, Records},
+    feed::{Batch, CatchUp, EpochEnd, PartitionProgress},
     graph::{self, EpochOutput, Feeder},
     names::Names,
     registry::{Registry, Snapshot},
@@ -65,8 +65,7 @@ fn feed(feeder: &mut Feeder, lines: &[String], lines_an_epoch: usize) {
             for line in batch {
                 writeln!(bytes, "{line}").unwrap();
             }
-            let records = Records::Lines { first_line: 1 };
-            feeder.batch(Batch { partition: 0, bytes: bytes.into_bytes(), records }).unwrap();
+            feeder.batch(Batch { bytes: bytes.into_bytes(), ..Batch::default() }).unwrap();
         }
         feeder.end(end(epoch, epoch == epochs)).unwrap();
     }
@@ -170,7 +169,7 @@ fn an_epoch_that_the_feeder_breaks_off_is_not_handed_out() {
     let mut running = graph::start(config).unwrap();
     feed(&mut running.feeder, &log()[..20], 20);
     let bytes = log()[20].clone().into_bytes();
-    running.feeder.batch(Batch { partition: 0, bytes, records: Records::Lines { first_line: 1 } }).unwrap();
+    running.feeder.batch(Batch { bytes, ..Batch::default() }).unwrap();
     drop(running.feeder);
     assert_eq!(running.outputs.iter().count(), 1);
     running.workers.join().unwrap();

@@ -127,7 +127,7 @@ settings! {
         topic = topic, Kind::Topic, LIVE | GENERATE | RESET, "Topic of the events";
         dead_letter_topic = dead_letter_topic, Kind::Topic, LIVE, "Topic for records that cannot be read, with their origin and the reason";
         group_id = group_id, Kind::Text, RUN, "Consumer group to which offsets are committed, for lag tools only";
-        kafka_queue_bytes = kafka_queue_bytes, Kind::Size { min: 1 << 20, max: 2 << 30 }, LIVE, "Memory that librdkafka may fill with records read ahead";
+        kafka_queue_bytes = kafka_queue_bytes, Kind::Size { min: 1 << 20, max: 2 << 30 }, LIVE, "Memory that librdkafka may fill with records read ahead; an epoch that has read so much ends early";
     }
     "Pipeline" {
         workers = workers, count(1, 256), FLOW, "Dataflow threads";
@@ -182,6 +182,7 @@ settings! {
         max_pending_archives = dataflow.limits.max_pending_archives, count(1, MANY), LIVE, "Logs tracked at once that wait for their archive";
         max_agents = dataflow.limits.max_agents, count(1, MANY), FLOW, "Agents tracked at once";
         max_names = dataflow.limits.max_names, count(1, MANY), FLOW, "Distinct names of pipelines and jobs kept";
+        max_name_bytes = dataflow.limits.max_name_bytes, Kind::Size { min: 8, max: 64 << 10 }, FLOW, "Of a longer name the beginning is kept";
         max_event_bytes = dataflow.limits.max_event_bytes, Kind::Size { min: 1 << 10, max: 256 << 20 }, FLOW | CHECK, "A larger event is rejected";
         max_event_depth = dataflow.limits.max_event_depth, count(4, 100), FLOW | CHECK, "An event nested deeper is rejected";
     }
@@ -271,13 +272,14 @@ mod tests {
             max_pending_archives: _,
             max_agents: _,
             max_names: _,
+            max_name_bytes: _,
             max_event_bytes: _,
             max_event_depth: _,
             max_projects: _,
             max_pipelines: _,
             max_pipelines_per_project: _,
         } = limits;
-        assert_eq!(SETTINGS.len(), 28 + 11 + 12 + 6, "rows");
+        assert_eq!(SETTINGS.len(), 28 + 11 + 13 + 6, "rows");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Log {
             let lines = &self.partitions[partition][from..to];
             let bytes = lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
             let records = Records::Lines { first_line: i64::try_from(from).unwrap() + 1 };
-            Batch { partition: u32::try_from(partition).unwrap(), bytes, records }
+            Batch { partition: u32::try_from(partition).unwrap(), bytes, records, read_at: None }
         };
         (0..PARTITIONS).map(batch).collect()
     }

@@ -33,7 +33,8 @@ fn decode(event: &Value) -> Result<(), String> {
 /// Everything that comes out of a batch.
 fn decode_batch(bytes: Vec<u8>, records: Records, names: &Names) -> Decoded {
     let mut out = Decoded::default();
-    Decoder::new(&Settings::default(), names.clone()).decode(&Batch { partition: 0, bytes, records }, &mut out);
+    Decoder::new(&Settings::default(), names.clone())
+        .decode(&Batch { partition: 0, bytes, records, read_at: None }, &mut out);
     out
 }
 

@@ -6,7 +6,7 @@
 use super::{PATIENCE, eventually, free_port, leash::Leash};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::RDKafkaErrorCode,
@@ -203,6 +203,13 @@ impl Broker {
         list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
         let deleted = self.admin(async |admin, options| admin.delete_records(&list, options).await);
         deleted.expect("an answer").elements()[0].error().expect("the records are deleted");
+    }
+
+    /// Gives a topic this setting alone.
+    pub fn configure(&self, topic: &str, name: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+        let made = self.admin(async |admin, options| admin.alter_configs(&[change], options).await);
+        made.expect("an answer").remove(0).expect("the topic is configured");
     }
 
     /// Raises the number of partitions.

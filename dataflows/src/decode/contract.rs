@@ -14,6 +14,7 @@ use super::{
 use crate::{
     event::{AgentEvent, ArchiveResult, Delivery, DeliveryEvent, Event, Kind, RunEvent, Status},
     names::{NameCache, NameId},
+    series::Quality,
     settings::Settings,
     time::Millis,
 };
@@ -52,6 +53,11 @@ impl Contract {
     /// What the event judged last tells of a job's archive, for the archives machine.
     pub(super) const fn take_archived(&mut self) -> Option<RunEvent> {
         self.archived.take()
+    }
+
+    /// Counts how often a bound on names was met since it was asked last.
+    pub(super) fn count_names(&mut self, quality: &mut Quality) {
+        self.names.count(quality);
     }
 
     /// Judges an envelope whose time is `time`.

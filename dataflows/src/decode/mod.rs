@@ -43,9 +43,9 @@ pub struct Decoded {
     pub agents: Vec<AgentEvent>,
     pub deliveries: Vec<DeliveryEvent>,
     pub dead_letters: Vec<DeadLetter>,
-    /// The largest min(event time, record timestamp) of each partition.
+    /// The largest min(event time, record timestamp) of each partition, of those that are not from later than they were read.
     pub maxima: Maxima,
-    /// `events`, `rejected`, `ignored`, `skewed` (clamped times).
+    /// `events`, `rejected`, `ignored`, `skewed` (clamped times), and the bounds on names.
     pub quality: Quality,
     /// Records read, whatever became of them.
     pub records: u64,
@@ -74,13 +74,15 @@ struct Origin {
     partition: Partition,
     offset: i64,
     timestamp: Option<Millis>,
+    /// [`Batch::read_at`]; [`Millis::MAX`]: nothing is from later.
+    read_at: Millis,
 }
 
 impl Decoder {
     #[must_use]
     pub fn new(settings: &Settings, names: Names) -> Self {
         Self {
-            contract: Contract::new(settings, NameCache::new(names)),
+            contract: Contract::new(settings, NameCache::new(names, settings.limits.max_name_bytes)),
             max_event_bytes: settings.limits.max_event_bytes,
             max_event_depth: settings.limits.max_event_depth,
             max_skew_ms: settings.max_skew_ms,
@@ -89,16 +91,18 @@ impl Decoder {
 
     /// Decodes every record of the batch, adding to `out`.
     pub fn decode(&mut self, batch: &Batch, out: &mut Decoded) {
+        let read_at = batch.read_at.unwrap_or(Millis::MAX);
         match &batch.records {
-            Records::Lines { first_line } => self.decode_lines(batch, *first_line, out),
+            Records::Lines { first_line } => self.decode_lines(batch, *first_line, read_at, out),
             Records::Kafka(records) => {
                 for record in records {
                     let (partition, offset, timestamp) = (record.partition, record.offset, record.timestamp);
-                    let origin = Origin { partition, offset, timestamp };
+                    let origin = Origin { partition, offset, timestamp, read_at };
                     self.decode_record(origin, Parts::of(record, &batch.bytes), out);
                 }
             }
         }
+        self.contract.count_names(&mut out.quality);
     }
 
     /// Judges one line of a file by the contract.
@@ -109,7 +113,7 @@ impl Decoder {
         self.read(Parts::line(line)).1
     }
 
-    fn decode_lines(&mut self, batch: &Batch, first_line: i64, out: &mut Decoded) {
+    fn decode_lines(&mut self, batch: &Batch, first_line: i64, read_at: Millis, out: &mut Decoded) {
         let mut rest = batch.bytes.as_slice();
         let mut offset = first_line;
         while !rest.is_empty() {
@@ -117,7 +121,7 @@ impl Decoder {
             let line = &rest[..end];
             rest = rest.get(end + 1..).unwrap_or_default();
             if !line.trim_ascii_start().is_empty() {
-                let origin = Origin { partition: batch.partition, offset, timestamp: None };
+                let origin = Origin { partition: batch.partition, offset, timestamp: None, read_at };
                 self.decode_record(origin, Parts::line(line), out);
             }
             offset = offset.saturating_add(1);
@@ -127,8 +131,9 @@ impl Decoder {
     fn decode_record(&mut self, origin: Origin, parts: Parts<'_>, out: &mut Decoded) {
         out.records += 1;
         let (time, verdict) = self.read(parts);
-        if let Some(time) = time {
-            out.maxima.see(origin.partition, origin.timestamp.map_or(time, |timestamp| time.min(timestamp)));
+        let happened = time.map(|time| origin.timestamp.map_or(time, |timestamp| time.min(timestamp)));
+        if let Some(time) = happened.filter(|time| *time <= origin.read_at) {
+            out.maxima.see(origin.partition, time);
         }
         match verdict {
             Ok(Verdict::Event(event)) => self.accept(origin, event, out),

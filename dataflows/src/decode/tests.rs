@@ -4,6 +4,8 @@ use super::*;
 use crate::{
     event::{ArchiveResult, Delivery, Kind, Status},
     feed::KafkaRecord,
+    series::Limit,
+    settings::Limits,
 };
 
 const RUN: &str = r#""project_id":"00000000-0000-0000-0000-000000000001",
@@ -26,7 +28,7 @@ fn decode(batch: &Batch) -> Decoded {
 }
 
 fn decode_text(text: &str) -> Decoded {
-    decode(&Batch { partition: 7, bytes: text.as_bytes().to_vec(), records: Records::default() })
+    decode(&Batch { partition: 7, bytes: text.as_bytes().to_vec(), ..Batch::default() })
 }
 
 /// A batch of one Kafka record.
@@ -50,7 +52,39 @@ fn kafka(key: &[u8], headers: &[(&str, &[u8])], value: &[u8], timestamp: Option<
         value_start,
         value_end: at(bytes.len()),
     };
-    Batch { partition: 0, bytes, records: Records::Kafka(vec![record]) }
+    Batch { partition: 0, bytes, records: Records::Kafka(vec![record]), read_at: None }
+}
+
+#[test]
+fn names_beyond_their_bounds_are_counted() {
+    let lines = event("job.queued", &format!("{RUN},{JOB}")) + "\n" + &event("job.ready", &format!("{RUN},{JOB}"));
+    let batch = Batch { bytes: lines.into_bytes(), ..Batch::default() };
+    for (max_names, max_name_bytes, refused, cut) in [(100, 256, 0, 0), (1, 256, 2, 0), (100, 1, 0, 4)] {
+        let limits = Limits { max_name_bytes, ..Limits::default() };
+        let mut out = Decoded::default();
+        let settings = Settings { limits, ..Settings::default() };
+        Decoder::new(&settings, Names::new(max_names)).decode(&batch, &mut out);
+        let over = [Limit::Names, Limit::NameBytes].map(|limit| out.quality.over_limit[limit as usize]);
+        assert_eq!((out.runs.len(), over), (2, [refused, cut]), "{max_names} of {max_name_bytes}");
+    }
+}
+
+/// One whose clock is fast must not drive timers: by its word, time would have passed for all.
+#[test]
+fn a_record_from_later_than_it_was_read_tells_nothing_of_stream_time() {
+    let beat = event("agent.heartbeat", r#""agent_id":"00000000-0000-0000-0000-00000000000a""#);
+    let at = 10_000;
+    for (timestamp, read_at, seen) in [
+        (Some(at), None, Some(at)),
+        (Some(at), Some(at), Some(at)),
+        (Some(at), Some(at - 1), None),
+        (Some(at - 5), Some(at - 1), Some(at - 5)),
+        (None, Some(at - 1), None),
+    ] {
+        let out = decode(&Batch { read_at, ..kafka(&[], &[], beat.as_bytes(), timestamp) });
+        assert_eq!(out.agents.len(), 1, "it is applied all the same");
+        assert_eq!(out.maxima.0.get(&3).copied(), seen, "{timestamp:?} read at {read_at:?}");
+    }
 }
 
 #[test]
@@ -62,7 +96,7 @@ fn an_archive_is_a_delivery_and_with_retention_tells_of_its_job() {
             "log.archived",
             &format!(r#"{RUN},"job_id":"00000000-0000-0000-0000-000000000004","attempt":2,"result":"{result}""#),
         );
-        let batch = Batch { partition: 7, bytes: line.as_bytes().to_vec(), records: Records::default() };
+        let batch = Batch { partition: 7, bytes: line.as_bytes().to_vec(), ..Batch::default() };
         let mut out = Decoded::default();
         Decoder::new(&settings, Names::new(100)).decode(&batch, &mut out);
         let [told] = out.runs[..] else { panic!("{out:?}") };

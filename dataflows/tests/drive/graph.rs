@@ -12,7 +12,7 @@ use dataflows::{
     audit::Audit,
     decode::{Decoded, Decoder},
     event::Event,
-    feed::{Batch, CatchUp, EpochEnd, PartitionProgress, Records},
+    feed::{Batch, CatchUp, EpochEnd, PartitionProgress},
     graph::{self, Feeder, Restore, Stopped},
     ledger::Ledger,
     names::Names,
@@ -59,7 +59,7 @@ pub fn decoded(lines: &Lines, settings: &Settings) -> Vec<Vec<Event>> {
 
 fn batch(partition: u32, lines: &[String]) -> Batch {
     let bytes = lines.iter().flat_map(|line| [line.as_bytes(), b"\n"].concat()).collect();
-    Batch { partition, bytes, records: Records::Lines { first_line: 1 } }
+    Batch { partition, bytes, ..Batch::default() }
 }
 
 fn end(epoch: u64, now: Ms, of: StreamTimes, numbers: &mut Numbers) -> EpochEnd {

@@ -185,7 +185,7 @@ impl Files {
                 continue;
             }
             let records = Records::Lines { first_line: chunk.first_line };
-            let batch = Batch { partition, bytes: chunk.bytes, records };
+            let batch = Batch { partition, bytes: chunk.bytes, records, read_at: None };
             return Ok(Some(Step { batch, lines: chunk.lines, rejected: chunk.rejected }));
         }
     }

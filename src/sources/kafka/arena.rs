@@ -71,6 +71,12 @@ impl Arena {
         u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
     }
 
+    /// In it so far.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.bytes.len() >= ARENA_BYTES
@@ -83,10 +89,10 @@ impl Arena {
     }
 
     /// The batch, if there is anything in it.
-    pub fn take(&mut self) -> Option<Batch> {
+    pub fn take(&mut self, read_at: Option<Millis>) -> Option<Batch> {
         let Self { bytes, records, since: _ } = std::mem::take(self);
         let partition = records.first()?.partition;
-        Some(Batch { partition, bytes, records: Records::Kafka(records) })
+        Some(Batch { partition, bytes, records: Records::Kafka(records), read_at })
     }
 }
 
@@ -106,10 +112,11 @@ mod tests {
     #[test]
     fn a_record_lies_in_the_arena_as_the_feed_describes_it() {
         let mut arena = Arena::default();
-        assert!(arena.take().is_none());
+        assert!(arena.take(None).is_none());
         arena.push(lent(1, &[], b"first"));
         arena.push(lent(2, &[(b"ce_id", b"a"), (b"\xff", b"")], b""));
-        let batch = arena.take().unwrap();
+        let batch = arena.take(Some(9)).unwrap();
+        assert_eq!(batch.read_at, Some(9));
         let Records::Kafka(records) = batch.records else { panic!("Kafka records") };
         assert_eq!(records.len(), 2);
         let second = records[1];

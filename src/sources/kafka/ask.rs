@@ -123,7 +123,8 @@ impl Asker {
     }
 
     /// A compacted topic forgets events that the series are made of (I1).
-    pub fn refuse_compacted(&self) -> Result<(), Trouble> {
+    /// `first`: says so where it may not see that.
+    pub fn refuse_compacted(&self, first: bool) -> Result<(), Trouble> {
         if self.in_process() {
             return Ok(());
         }
@@ -131,7 +132,9 @@ impl Asker {
             Ok(policy) if policy.contains("compact") => Err(self.compacted(&policy)),
             Ok(_) => Ok(()),
             Err(Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed) => {
-                tracing::warn!(topic = self.topic, "may not see whether the topic is compacted; it must not be");
+                if first {
+                    tracing::warn!(topic = self.topic, "may not see whether the topic is compacted; it must not be");
+                }
                 Ok(())
             }
             Err(code) => {
@@ -141,7 +144,7 @@ impl Asker {
         }
     }
 
-    /// Asked once, by a client of its own: its threads are not for the rest of the process's life.
+    /// Asked seldom, by a client of its own: its threads are not for the rest of the process's life.
     fn cleanup_policy(&self) -> Result<Result<String, Code>, Trouble> {
         let quiet = Quiet { health: self.health.clone() };
         let admin: AdminClient<_> = super::client::create(&self.settings, quiet)?;

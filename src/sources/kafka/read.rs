@@ -13,6 +13,7 @@ use crate::{config::Config, sources::catch_up::Tracker};
 use dataflows::{
     feed::{EpochEnd, Partition},
     graph::{Feeder, Stopped},
+    sequencer::Clock,
     time::{Epoch, NextOffset},
 };
 use rdkafka::{
@@ -40,12 +41,18 @@ struct Intake {
     tracker: Tracker,
     arena: Arena,
     feeder: Feeder,
+    clock: Clock,
+    /// Taken in since the open epoch began.
+    bytes: usize,
+    /// An epoch that has taken in so much ends before its time (I6): what it gives is kept in memory until it is committed.
+    most_bytes: usize,
 }
 
 impl Intake {
     fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Stopped> {
         let partition = partition_number(message.partition());
         self.tracker.record(partition, message.offset());
+        let before = self.arena.bytes();
         self.arena.push(Lent {
             partition,
             offset: message.offset(),
@@ -54,11 +61,17 @@ impl Intake {
             headers: raw::headers(message),
             value: message.payload().unwrap_or_default(),
         });
+        self.bytes += self.arena.bytes() - before;
         if self.arena.is_full() { self.flush() } else { Ok(()) }
     }
 
+    const fn is_full(&self) -> bool {
+        self.bytes >= self.most_bytes
+    }
+
     fn flush(&mut self) -> Result<(), Stopped> {
-        self.arena.take().map_or(Ok(()), |batch| self.feeder.batch(batch))
+        let read_at = (self.clock == Clock::Wall).then(wall_ms);
+        self.arena.take(read_at).map_or(Ok(()), |batch| self.feeder.batch(batch))
     }
 }
 
@@ -92,7 +105,8 @@ impl Reader {
         first_epoch: Epoch,
         observations: Receiver<Observation>,
     ) -> Self {
-        let intake = Intake { tracker: Tracker::default(), arena: Arena::default(), feeder };
+        let (tracker, arena, clock) = (Tracker::default(), Arena::default(), config.clock);
+        let intake = Intake { tracker, arena, feeder, clock, bytes: 0, most_bytes: config.kafka_queue_bytes };
         let (topic, interval) = (config.topic.clone(), config.epoch_interval);
         let epoch_due = Instant::now() + interval;
         Self { consumer, topic, interval, shared, start, observations, intake, epoch: first_epoch, epoch_due }
@@ -102,7 +116,7 @@ impl Reader {
     pub fn run(mut self) -> Result<(), SourceError> {
         while !self.shared.stop.is_stopped() {
             self.take_observations()?;
-            if Instant::now() >= self.epoch_due {
+            if Instant::now() >= self.epoch_due || self.intake.is_full() {
                 // without room the open epoch grows longer, and nothing more is polled into it
                 if !self.shared.in_flight.wait_for_room(PATIENCE) {
                     continue;
@@ -119,6 +133,9 @@ impl Reader {
         let until_epoch = self.epoch_due.saturating_duration_since(now);
         let mut wait = whole_ms(self.intake.arena.patience(now).unwrap_or(IDLE_WAIT).min(until_epoch));
         for _ in 0..BURST {
+            if self.intake.is_full() {
+                break;
+            }
             match self.consumer.poll(wait) {
                 Some(Ok(message)) => self.intake.take(&message)?,
                 Some(Err(error)) => self.fault(&error)?,
@@ -154,6 +171,7 @@ impl Reader {
         })?;
         self.epoch = next_epoch;
         self.epoch_due = now + self.interval;
+        self.intake.bytes = 0;
         self.show_lag();
         Ok(())
     }

@@ -68,7 +68,7 @@ pub fn survey(config: &Config, point: Point) -> Result<Survey, SourceError> {
 
 fn ask(asker: &Asker, topic: &str, point: Point) -> Result<Survey, Trouble> {
     let partitions = asker.partitions()?;
-    asker.refuse_compacted()?;
+    asker.refuse_compacted(true)?;
     let topic_id = asker.topic_id()?;
     let low = asker.list(&partitions, Offset::Beginning)?;
     let high = asker.list(&partitions, Offset::End)?;

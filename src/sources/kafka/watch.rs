@@ -32,6 +32,9 @@ const LIST_EVERY: Duration = Duration::from_secs(1);
 /// since the id that is kept is the former one's.
 const IDENTIFY_EVERY: Duration = Duration::from_secs(10);
 
+/// How often it is asked whether the topic is compacted by now. It takes a client of its own each time.
+const CONFIGURATION_EVERY: Duration = Duration::from_secs(if cfg!(debug_assertions) { 2 } else { 300 });
+
 /// Looks in a row that end at a wrong password or certificate before the first that went well: then it is no matter of
 /// time. While the topic is read it may be one, as where passwords are changed, and nothing is lost meanwhile.
 const REFUSALS: u32 = 3;
@@ -57,6 +60,8 @@ pub struct Watcher {
     known: BTreeSet<Partition>,
     /// `None`: the next look asks for the topic's id.
     identified: Option<Instant>,
+    /// As that, for whether it is compacted.
+    configured: Option<Instant>,
     /// The kind of the trouble that was said last; at the start nothing is well yet.
     said: Option<&'static str>,
     refusals: u32,
@@ -78,7 +83,8 @@ impl Watcher {
     ) -> Self {
         let (brokers, topic) = (config.brokers.clone(), config.topic.clone());
         let (known, said) = (BTreeSet::new(), Some("start"));
-        Self { asker, brokers, topic, shared, start, to_reader, known, identified: None, said, refusals: 0 }
+        let (identified, configured, refusals) = (None, None, 0);
+        Self { asker, brokers, topic, shared, start, to_reader, known, identified, configured, said, refusals }
     }
 
     /// Watches until stopped.
@@ -101,9 +107,7 @@ impl Watcher {
         let asked = Asked { wall: wall_ms(), at: Instant::now() };
         let partitions = self.asker.partitions()?;
         let first = self.known.is_empty();
-        if first {
-            self.asker.refuse_compacted()?;
-        }
+        self.refuse_compacted(first)?;
         self.identify(first)?;
         start::all_partitions(&self.topic, self.start.offsets.keys().chain(&self.known), &partitions)?;
         let new: BTreeSet<_> = partitions.difference(&self.known).copied().collect();
@@ -126,6 +130,21 @@ impl Watcher {
             // the reader pauses; the next listing tells it as much
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
+        Ok(())
+    }
+
+    /// Compaction may be turned on at any time. Later looks need no answer.
+    fn refuse_compacted(&mut self, first: bool) -> Result<(), Trouble> {
+        if self.configured.is_some_and(|at| at.elapsed() < CONFIGURATION_EVERY) {
+            return Ok(());
+        }
+        match self.asker.refuse_compacted(first) {
+            Err(Trouble::Transient(_, reason) | Trouble::Refused(reason)) if !first => {
+                tracing::debug!("the topic's configuration was not told: {reason}");
+            }
+            answer => answer?,
+        }
+        self.configured = Some(Instant::now());
         Ok(())
     }
 
