@@ -2,11 +2,14 @@
 FOLDER/THIRD-PARTY, the licences with their texts. The same input gives the same bytes."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from urllib.parse import quote
 
 LICENCE_FILES = ("LICENSE", "LICENCE", "COPYING", "NOTICE", "COPYRIGHT", "UNLICENSE")
+# texts as SPDX publishes them, for packages that name a licence and bring no text
+STANDARD = Path(__file__).parent / "licences"
 RULE = "=" * 100
 
 
@@ -37,6 +40,14 @@ def licence_files(package: dict) -> list[Path]:
     patterns = ["*", "*/*", "*/*/*"] if package["name"].endswith("-sys") else ["*"]
     files = (file for pattern in patterns for file in root.glob(pattern))
     return sorted(file for file in files if file.is_file() and file.name.upper().startswith(LICENCE_FILES))
+
+
+def standard(package: dict) -> Path:
+    """The text of the first licence that a package offers, of those that are here."""
+    for name in re.split(r" OR |/", package["license"] or ""):
+        if (STANDARD / name.strip(" ()")).is_file():
+            return STANDARD / name.strip(" ()")
+    sys.exit(f"{package['name']} brings no licence text, and there is none of {package['license']} in {STANDARD}: put SPDX's there")
 
 
 def reference(package: dict) -> str:
@@ -80,13 +91,14 @@ def third_party(packages: list[dict]) -> str:
     foreign = [package for package in packages if package["source"] is not None]
     bearers: dict[str, list[str]] = {}
     for package in foreign:
-        for file in licence_files(package):
+        files = licence_files(package)
+        by = ", ".join(re.sub(r" *<.*?>", "", author) for author in package["authors"]) or "its contributors"
+        names = [(file, file.name) for file in files] or [(standard(package), f"by {by}; the text is SPDX's")]
+        for file, name in names:
             text = "\n".join(line.rstrip() for line in file.read_text(errors="replace").strip().splitlines())
-            bearers.setdefault(text, []).append(f"{package['name']} {package['version']}: {file.name}")
+            bearers.setdefault(text, []).append(f"{package['name']} {package['version']}: {name}")
     lines = [f"{ours[0]['name']} contains the following, each under a licence of its own.", ""]
-    for package in foreign:
-        missing = "" if licence_files(package) else " (no text in its package: that of the licence's name applies)"
-        lines.append(f"{package['name']} {package['version']}: {package['license']}{missing}")
+    lines += [f"{package['name']} {package['version']}: {package['license']}" for package in foreign]
     for text, names in sorted(bearers.items(), key=lambda item: item[1]):
         lines += ["", RULE, *dict.fromkeys(names), RULE, "", text]
     return "\n".join(lines) + "\n"

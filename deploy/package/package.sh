@@ -2,6 +2,7 @@
 # package.sh: a release in target/package/out: an archive, a .deb, and what is in them (SBOM, licences). The same commit on the same
 # toolchain gives the same bytes, wherever it is built.
 # package.sh --binary FILE FOLDER: packs a binary that is there, in a folder that is not.
+# DEBFULLNAME, DEBEMAIL: who answers for the .deb, as other Debian tools take it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work="$PWD/target/package"
@@ -12,6 +13,7 @@ version="$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)"
 architecture="$(dpkg --print-architecture)"
 system="$(rustc -vV | sed -n 's/^host: //p')"
 name="gocdnext-flow-$version-$system"
+maintainer="${DEBFULLNAME:-whoever built it} <${DEBEMAIL:-root@localhost}>"
 # the commit's time, not that of the build
 SOURCE_DATE_EPOCH="$(git log -1 --format=%ct)"
 export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
@@ -26,6 +28,17 @@ build() {
     RUSTFLAGS="--remap-path-prefix=$PWD=/src --remap-path-prefix=$cargo_home=/cargo --remap-path-prefix=$sysroot=/rust" \
     cargo build --release --locked --features "$features" --bin gocdnext-flow
   cp "$work/build/release/gocdnext-flow" "$work/gocdnext-flow"
+}
+
+# The program tells nothing of the machine that it was built on, or it would be another one elsewhere.
+check_paths() {
+  local path
+  for path in "$PWD" "${CARGO_HOME:-$HOME/.cargo}" "$(rustc --print sysroot)"; do
+    if grep -aqF -- "$path" "$work/gocdnext-flow"; then
+      echo "package: the program holds $path: a path of this machine; see what maps them away in build()" >&2
+      exit 1
+    fi
+  done
 }
 
 # documents FOLDER: what both packages hold besides the program.
@@ -54,7 +67,7 @@ deb() {
   documents "$root/usr/share/doc/gocdnext-flow"
   install -D -m 755 -t "$root/DEBIAN" deploy/package/debian/{postinst,prerm,postrm}
   echo /etc/gocdnext-flow/gocdnext-flow.toml >"$root/DEBIAN/conffiles"
-  sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@DEPENDS@/$(depends)/" \
+  sed -e "s/@MAINTAINER@/${maintainer//[\/&\\]/}/" -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@DEPENDS@/$(depends)/" \
     -e "s/@SIZE@/$(du -sk --apparent-size "$root" | cut -f1)/" deploy/package/debian/control >"$root/DEBIAN/control"
   # dpkg-deb takes SOURCE_DATE_EPOCH for what is newer
   find "$root" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
@@ -73,6 +86,7 @@ rm -rf "$work/out" "$work/deb" "$work/debian" "${work:?}/$name"
 mkdir "$work/out"
 if [[ "${1:-}" == --binary ]]; then cp "$2" "$work/gocdnext-flow"; else build; fi
 strip "$work/gocdnext-flow"
+check_paths
 cargo metadata --locked --format-version 1 --filter-platform "$system" --features "$features" >"$work/metadata.json"
 python3 deploy/package/inventory.py "$work/metadata.json" "$work" >&2
 tarball

@@ -237,6 +237,18 @@ class Monitoring(unittest.TestCase):
         original = (ROOT / "docs/grafana/gocdnext.json").read_text()
         self.assertEqual(json.loads(dashboard["data"]["gocdnext.json"]), json.loads(original))
 
+    def test_one_value_says_where_the_runbooks_are(self):
+        shown = {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}
+        for url in ("https://wiki.example.org/ci", "https://wiki.example.org/ci/"):
+            rendered = Rendered.of({"server": shown | {"runbooksUrl": url}})
+            rules = [rule for group in rendered.spec("PrometheusRule")["groups"] for rule in group["rules"] if "alert" in rule]
+            self.assertGreater(len(rules), 10)
+            for rule in rules:
+                self.assertEqual(rule["annotations"]["runbook_url"], f"https://wiki.example.org/ci/{rule['alert']}.md")
+            dashboard = rendered.by_kind["ConfigMap"]["data"]["gocdnext.json"]
+            self.assertIn("https://wiki.example.org/ci/GocdnextNoAgents.md", dashboard)
+            self.assertNotIn("gocdnext.io", dashboard)
+
     def test_every_pod_is_scraped_by_itself(self):
         # a ServiceMonitor reads the endpoints of a Service, unless it is told to read the Service
         self.assertNotIn("serviceDiscoveryRole", Rendered.example("ha").spec("ServiceMonitor"))

@@ -1,6 +1,7 @@
 """./dev package: what is packed, around a small program in place of ours, which takes minutes to build."""
 
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -22,7 +23,8 @@ class Package(unittest.TestCase):
             folder = tempfile.TemporaryDirectory(prefix="p" * (1 + len(cls.folders)))
             cls.addClassCleanup(folder.cleanup)
             command = [ROOT / "deploy/package/package.sh", "--binary", "/bin/true", folder.name]
-            done = subprocess.run(command, capture_output=True, text=True)
+            packager = {"DEBFULLNAME": "The Packagers", "DEBEMAIL": "packages@example.org"}
+            done = subprocess.run(command, capture_output=True, text=True, env=os.environ | packager)
             assert done.returncode == 0, done.stderr
             cls.folders.append(Path(folder.name) / "out")
         cls.out = cls.folders[0]
@@ -35,6 +37,16 @@ class Package(unittest.TestCase):
         first, second = ((folder / "SHA256SUMS").read_text() for folder in self.folders)
         self.assertEqual(first, second)
         self.assertEqual(len(first.splitlines()), 3)
+
+    def test_a_program_that_holds_a_path_of_this_machine_is_not_packed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            section, program = Path(folder) / "section", Path(folder) / "program"
+            section.write_text(f"{ROOT}/src/main.rs")
+            subprocess.run(["objcopy", "--add-section", f".path={section}", "/bin/true", program], check=True)
+            command = [ROOT / "deploy/package/package.sh", "--binary", program, Path(folder) / "work"]
+            done = subprocess.run(command, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(f"the program holds {ROOT}", done.stderr)
 
     def test_the_deb_holds_what_a_service_needs(self):
         deb = self.one("*.deb")
@@ -51,6 +63,7 @@ class Package(unittest.TestCase):
             self.assertEqual(held[f"./{path}"][1], "root/root")
         control = subprocess.run(["dpkg-deb", "--field", deb], check=True, capture_output=True, text=True).stdout
         self.assertIn(f"Version: {VERSION}\n", control)
+        self.assertIn("Maintainer: The Packagers <packages@example.org>\n", control)
         self.assertRegex(control, r"\nDepends: libc6 \(>= [0-9.]+\), ca-certificates\n")
         settings = subprocess.run(["dpkg-deb", "--info", deb, "conffiles"], check=True, capture_output=True, text=True).stdout
         self.assertEqual(settings, "/etc/gocdnext-flow/gocdnext-flow.toml\n", "an upgrade leaves what was changed")
@@ -86,6 +99,13 @@ class Package(unittest.TestCase):
         text = archive.extractfile(member).read().decode()
         for words in ("tokio ", "librdkafka", "Apache License", "Permission is hereby granted", "BSD"):
             self.assertIn(words, text)
+        # each package of the list stands above a text, too: its own, or SPDX's where it brings none
+        listed, *texts = text.split("=" * 100)
+        bearers = {line.split(":")[0] for part in texts for line in part.splitlines() if ": " in line}
+        names = {line.split(":")[0] for line in listed.splitlines()[2:] if line}
+        self.assertGreater(len(names), 200)
+        self.assertLessEqual(names, bearers)
+        self.assertIn("Frank McSherry", next(line for line in text.splitlines() if re.match(r"timely [0-9.]+: by ", line)))
 
 
 if __name__ == "__main__":

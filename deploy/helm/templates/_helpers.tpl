@@ -108,3 +108,9 @@ GOCDNEXT_FLOW_KAFKA_{{ . | upper | replace "." "_" }}
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{- /* A file of the project's, its links to runbooks where they lie: (list CONTEXT FILE). */ -}}
+{{- define "flow.linked" -}}
+{{- $context := index . 0 }}
+{{- $context.Files.Get (index . 1) | replace "https://gocdnext.io/flow/runbooks/" (printf "%s/" (trimSuffix "/" $context.Values.server.runbooksUrl)) }}
+{{- end }}
