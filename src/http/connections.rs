@@ -2,10 +2,11 @@
 //!
 //! What must stay true (I6): at most `http_max_connections` are served; one that is beyond waits in line, and while
 //! one waits, those before it get no further request on their connection and at most `http_timeout` to finish; those that
-//! have not asked anything yet, a second. So neither idle, nor slow, nor stuck clients keep `/healthz` from being answered in the end.
+//! have not asked anything yet, a second. Who does not take a large answer within `http_timeout` is cut off ([`super::texts`]).
+//! So neither idle, nor slow, nor stuck clients keep `/healthz` from being answered in the end.
 
-use super::{HttpState, Limits, app};
-use axum::{Router, http::Request};
+use super::{HttpState, Limits, app, texts::OnItsWay};
+use axum::{Router, http::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -131,9 +132,16 @@ async fn connection(
     _slot: OwnedSemaphorePermit,
 ) {
     let (asks, mut asked) = watch::channel(false);
+    let (sends, sent) = watch::channel(None);
     let app = app.map_request(move |request: Request<Incoming>| {
         asks.send_replace(true);
         request
+    });
+    let app = app.map_response(move |response: Response| {
+        if let Some(text) = response.extensions().get::<OnItsWay>() {
+            sends.send_replace(Some(text.clone()));
+        }
+        response
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -143,6 +151,7 @@ async fn connection(
     let mut serving = pin!(serving);
     tokio::select! {
         ended = serving.as_mut() => return log_end(ended),
+        () = not_taken(sent, limits.timeout) => return tracing::debug!("an answer was not taken in time"),
         _ = leave.changed() => {}
         () = sleep(limits.timeout * LIFETIME_IN_TIMEOUTS) => {}
     }
@@ -164,6 +173,19 @@ async fn connection(
     if let Ok(ended) = timeout(limits.timeout, serving).await {
         log_end(ended);
     }
+}
+
+/// Ready once a text was not taken within this.
+async fn not_taken(mut sent: watch::Receiver<Option<OnItsWay>>, within: Duration) {
+    while sent.changed().await.is_ok() {
+        let text = sent.borrow_and_update().clone();
+        sleep(within).await;
+        if text.is_some_and(|text| !text.is_taken()) {
+            return;
+        }
+    }
+    // no more answers: the connection ends otherwise
+    std::future::pending::<()>().await;
 }
 
 /// What a client does wrong is its own matter: seen only by who looks for it.

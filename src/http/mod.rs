@@ -10,6 +10,7 @@ mod health;
 mod listen;
 mod negotiate;
 mod scrape;
+mod texts;
 
 pub use connections::serve;
 pub use listen::{BindError, bind};
@@ -35,6 +36,7 @@ pub struct HttpState {
     retention: bool,
     /// One permit for each rendering that is under way.
     renderers: Arc<Semaphore>,
+    texts: texts::Texts,
     limits: Limits,
 }
 
@@ -66,6 +68,7 @@ impl HttpState {
             force_text_format: config.force_text_format,
             retention: config.log_database.is_some(),
             renderers: Arc::new(Semaphore::new(scrape::RENDERERS)),
+            texts: texts::Texts::default(),
             limits,
         }
     }

@@ -3,9 +3,11 @@
 //! What must stay true: the rendering and nothing else decides what is shown (I2, I3), and only a few render at once
 //! (I6), also where clients went away: the rendering itself holds its permit.
 
-use super::{HttpState, answers::error, negotiate};
+use super::{HttpState, answers::error, negotiate, texts::OnItsWay};
 use crate::exposition::{self, Format};
 use axum::{
+    Extension,
+    body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -45,17 +47,22 @@ pub async fn retention(State(state): State<HttpState>) -> Response {
     answer(rendered.await, "application/json")
 }
 
-fn answer(rendered: Option<String>, content_type: &'static str) -> Response {
-    let Some(body) = rendered else {
+fn answer(rendered: Option<(Bytes, OnItsWay)>, content_type: &'static str) -> Response {
+    let Some((body, on_its_way)) = rendered else {
         return error(StatusCode::INTERNAL_SERVER_ERROR, "it could not be rendered; the log says more");
     };
     let headers =
         [(header::CONTENT_TYPE, content_type), (header::VARY, "accept"), (header::CACHE_CONTROL, "no-store")];
-    (headers, body).into_response()
+    (headers, Extension(on_its_way), body).into_response()
 }
 
 /// Renders on a thread that may be busy; `None` after a defect there.
-async fn off_thread(state: &HttpState, render: impl FnOnce(&HttpState) -> String + Send + 'static) -> Option<String> {
+async fn off_thread(
+    state: &HttpState,
+    render: impl FnOnce(&HttpState) -> String + Send + 'static,
+) -> Option<(Bytes, OnItsWay)> {
+    // first: what is rendered is of the moment at which it can be sent
+    let place = state.texts.place().await?;
     let permit = Arc::clone(&state.renderers).acquire_owned().await.ok()?;
     let state = state.clone();
     let rendering = tokio::task::spawn_blocking(move || {
@@ -63,7 +70,8 @@ async fn off_thread(state: &HttpState, render: impl FnOnce(&HttpState) -> String
         drop(permit);
         text
     });
-    rendering.await.inspect_err(|error| tracing::error!(%error, "a scrape failed by a defect")).ok()
+    let text = rendering.await.inspect_err(|error| tracing::error!(%error, "a scrape failed by a defect")).ok()?;
+    Some(place.keep(text))
 }
 
 /// The wall clock, for ages at the moment of the scrape only.

@@ -1,8 +1,12 @@
 //! Connections over real sockets: slow ones, many, and the end.
 
 use super::*;
-use crate::http::{BindError, app, bind, bounded, connections::serve_router};
-use axum::{Router, routing::get};
+use crate::http::{
+    BindError, app, bind, bounded,
+    connections::serve_router,
+    texts::{ROOM, Texts},
+};
+use axum::{Extension, Router, routing::get};
 use std::{io, net::SocketAddr};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -188,4 +192,37 @@ async fn a_port_in_use_is_said_clearly() {
     assert_eq!(error.to_string(), expected);
     let error = bind(SocketAddr::from(([192, 0, 2, 1], 0))).await.unwrap_err();
     assert!(matches!(error, BindError::NoSuchAddress { .. }), "{error}");
+}
+
+/// Far more than sockets buffer.
+const LARGE: usize = 32 << 20;
+
+fn large_texts() -> Router {
+    let texts = Texts::default();
+    let large = async move || {
+        let (body, on_its_way) = texts.place().await.unwrap().keep("x".repeat(LARGE));
+        (Extension(on_its_way), body)
+    };
+    Router::new().route("/large", get(large))
+}
+
+#[tokio::test]
+async fn who_does_not_take_a_text_is_cut_off_and_others_get_their_place() {
+    let served = serve(bounded(large_texts(), limits(64, LONG)), limits(64, SHORT * 30)).await;
+    let mut stuck = Vec::new();
+    for _ in 0..ROOM {
+        stuck.push(served.open_with("GET /large HTTP/1.1\r\nhost: x\r\n\r\n").await);
+    }
+    for stream in &stuck {
+        stream.readable().await.unwrap();
+    }
+    let answer = served.get("/large").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.len() > LARGE, "{} bytes", answer.len());
+    // the place came from one of them; others may read on in time
+    let mut cut_off = 0;
+    for stream in stuck {
+        cut_off += usize::from(rest_of(stream).await.len() < LARGE);
+    }
+    assert!(cut_off > 0, "one was cut off");
+    served.end().await;
 }
