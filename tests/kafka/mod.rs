@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+#[expect(unsafe_code, reason = "rdkafka asks nothing about rights")]
+pub mod acl;
 pub mod broker;
 pub mod leash;
 #[expect(unsafe_code, reason = "rdkafka sends only headers whose name is UTF-8")]

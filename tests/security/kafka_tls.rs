@@ -25,8 +25,8 @@ use std::{
 
 const PASSWORD: &str = "canary-sasl-password";
 
-struct Secured {
-    broker: Broker,
+pub struct Secured {
+    pub broker: Broker,
     certificates: Certificates,
     ca: String,
     stranger: String,
@@ -43,7 +43,7 @@ pub fn built_in() -> bool {
 }
 
 /// The broker that the tests here share. `None`: SKIPPED.
-fn secured() -> Option<Arc<Secured>> {
+pub fn secured() -> Option<Arc<Secured>> {
     static SHARED: Mutex<Weak<Secured>> = Mutex::new(Weak::new());
     if !built_in() {
         return None;
@@ -63,7 +63,12 @@ fn secured() -> Option<Arc<Secured>> {
 
 impl Secured {
     /// What everyone says who comes in with a password.
-    fn by_password<'a>(&'a self, brokers: &'a str, topic: &'a str, mechanism: &'a str) -> Vec<(&'a str, &'a str)> {
+    pub fn by_password<'a>(
+        &'a self,
+        brokers: &'a str,
+        topic: &'a str,
+        mechanism: &'a str,
+    ) -> Vec<(&'a str, &'a str)> {
         vec![
             ("brokers", brokers),
             ("topic", topic),

@@ -48,6 +48,14 @@ impl Life {
         ["out", "err"].map(|name| fs::read_to_string(self.folder.path().join(name)).unwrap()).concat()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Status and body; `None`: it does not answer.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         http::get(self.address, path, ANSWER_WITHIN).ok()
@@ -64,6 +72,17 @@ impl Life {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("it has ended ({status}): {}", self.said());
         }
+    }
+
+    /// Waits until `/readyz` says this of a check; nothing: that it is well.
+    pub fn check(&mut self, name: &str, says: &str) -> String {
+        eventually(&format!("/readyz, {name}: {says:?}"), || {
+            self.must_live();
+            let (_, body) = self.get("/readyz")?;
+            let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
+            let error = answer["checks"][name]["error"].as_str().unwrap_or_default();
+            (error.contains(says) && error.is_empty() == says.is_empty()).then(|| error.to_owned())
+        })
     }
 
     /// Waits for a line of `/metrics`.

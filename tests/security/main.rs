@@ -5,6 +5,7 @@
 
 #[path = "../certificates/mod.rs"]
 mod certificates;
+mod crowd;
 #[path = "../kafka/mod.rs"]
 mod kafka;
 mod kafka_tls;
@@ -12,6 +13,7 @@ mod life;
 #[path = "../postgres/mod.rs"]
 mod postgres;
 mod postgres_tls;
+mod rights;
 mod secrets;
 #[path = "../support/mod.rs"]
 mod support;

@@ -20,6 +20,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// How librdkafka's in-process broker names its cluster; it answers no admin question, and compacts nothing.
 const IN_PROCESS: &str = "mockCluster";
 
+/// What to do where the brokers refuse the topic.
+const RIGHTS: &str = "the brokers' ACLs do not let this user read it: give the user the right READ on the topic";
+
 /// Why a question gave nothing.
 pub(super) enum Trouble {
     /// Asked again. The first word is the kind: a trouble is said once for each.
@@ -89,6 +92,9 @@ impl Asker {
             "topic",
             match code {
                 Code::UnknownTopicOrPartition | Code::UnknownTopic => format!("topic {topic} does not exist"),
+                Code::TopicAuthorizationFailed => {
+                    format!("topic {topic}: TOPIC_AUTHORIZATION_FAILED, {RIGHTS}")
+                }
                 code => format!("topic {topic}: {code}"),
             },
         )
@@ -110,6 +116,15 @@ impl Asker {
         let elements = listed.elements();
         let found = elements.iter().filter(|element| element.error().is_ok());
         Ok(found.filter_map(|e| Some((partition_number(e.partition()), offset(e.offset())?))).collect())
+    }
+
+    /// What the reader has found: a topic may be listed to whom it may not be read.
+    pub fn may_read(&self) -> Result<(), Trouble> {
+        if self.health.is_refused_to_read() {
+            let reason = format!("topic {}: TOPIC_AUTHORIZATION_FAILED at reading, {RIGHTS}", self.topic);
+            return Err(Trouble::Transient("rights", reason));
+        }
+        Ok(())
     }
 
     fn unreachable(&self, error: &KafkaError) -> Trouble {

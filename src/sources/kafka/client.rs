@@ -18,6 +18,7 @@ pub struct Health(Arc<Mutex<Said>>);
 struct Said {
     reason: Option<String>,
     refusal: Option<String>,
+    may_not_read: bool,
 }
 
 impl Health {
@@ -36,6 +37,16 @@ impl Health {
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         self.said().refusal.clone()
+    }
+
+    /// Whether the brokers let the topic be read, as the reader finds.
+    pub(super) fn may_read(&self, may: bool) {
+        self.said().may_not_read = !may;
+    }
+
+    #[must_use]
+    pub(super) fn is_refused_to_read(&self) -> bool {
+        self.said().may_not_read
     }
 
     /// A broker has answered.

@@ -14,6 +14,7 @@ mod client;
 #[expect(unsafe_code, reason = "rdkafka panics at some records and lacks some questions")]
 mod raw;
 mod read;
+mod rights;
 mod start;
 mod survey;
 mod watch;

@@ -5,6 +5,7 @@ use super::{
     arena::{Arena, Lent},
     client::Quiet,
     epoch_at, kafka_partition, partition_number, raw,
+    rights::Rights,
     start::{self, Has},
     wall_ms,
     watch::Observation,
@@ -85,6 +86,7 @@ pub struct Reader {
     start: Offsets,
     observations: Receiver<Observation>,
     intake: Intake,
+    rights: Rights,
     epoch: Epoch,
     epoch_due: Instant,
 }
@@ -108,8 +110,9 @@ impl Reader {
         let (tracker, arena, clock) = (Tracker::default(), Arena::default(), config.clock);
         let intake = Intake { tracker, arena, feeder, clock, bytes: 0, most_bytes: config.kafka_queue_bytes };
         let (topic, interval) = (config.topic.clone(), config.epoch_interval);
-        let epoch_due = Instant::now() + interval;
-        Self { consumer, topic, interval, shared, start, observations, intake, epoch: first_epoch, epoch_due }
+        let rights = Rights::new(consumer.context().health.clone());
+        let (epoch, epoch_due) = (first_epoch, Instant::now() + interval);
+        Self { consumer, topic, interval, shared, start, observations, intake, rights, epoch, epoch_due }
     }
 
     /// Reads until stopped. Dropping the reader ends the graph.
@@ -137,7 +140,10 @@ impl Reader {
                 break;
             }
             match self.consumer.poll(wait) {
-                Some(Ok(message)) => self.intake.take(&message)?,
+                Some(Ok(message)) => {
+                    self.rights.granted();
+                    self.intake.take(&message)?;
+                }
                 Some(Err(error)) => self.fault(&error)?,
                 None => {
                     self.intake.tracker.drained(Instant::now());
@@ -190,8 +196,14 @@ impl Reader {
                 self.intake.tracker.listed(partition, end, asked);
             }
         }
-        for (partition, next) in self.intake.tracker.probes(Instant::now()) {
+        let now = Instant::now();
+        for (partition, next) in self.intake.tracker.probes(now) {
             self.probe(partition, next);
+        }
+        if self.rights.wants_question(now) {
+            for progress in self.intake.tracker.progress(now) {
+                self.probe(progress.partition, progress.next_offset);
+            }
         }
         Ok(())
     }
@@ -224,12 +236,17 @@ impl Reader {
     fn fault(&mut self, error: &KafkaError) -> Result<(), SourceError> {
         match error {
             KafkaError::PartitionEOF(partition) => {
+                self.rights.granted();
                 self.intake.tracker.end_signalled(partition_number(*partition));
                 Ok(())
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
             ) => self.out_of_range(),
+            KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                self.rights.refused(Instant::now());
+                Ok(())
+            }
             KafkaError::MessageConsumptionFatal(_) => Err(fatal(error)),
             other => {
                 // the watcher says how Kafka is; librdkafka goes on by itself

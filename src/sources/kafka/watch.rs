@@ -130,7 +130,8 @@ impl Watcher {
             // the reader pauses; the next listing tells it as much
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
-        Ok(())
+        // last: all else goes on, and a right may be given at any time
+        self.asker.may_read()
     }
 
     /// Compaction may be turned on at any time. Later looks need no answer.
