@@ -6,9 +6,11 @@
 mod broker;
 mod database;
 mod full_disk;
+mod hand_over;
 mod instances;
 #[path = "../kafka/mod.rs"]
 mod kafka;
+mod lasting;
 mod locks;
 mod pair;
 #[path = "../postgres/mod.rs"]

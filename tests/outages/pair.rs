@@ -163,6 +163,16 @@ impl Pair {
         }
     }
 
+    /// When this one has last shown series.
+    pub fn last_shown(&self, which: usize) -> Option<Instant> {
+        self.watcher.seen().shown[which]
+    }
+
+    /// When this one has first shown series after that moment.
+    pub fn first_shown(&self, which: usize, since: Instant) -> Option<Instant> {
+        self.watcher.seen().began[which].filter(|began| *began > since)
+    }
+
     /// Fails if this one shows series in all this time.
     pub fn stays_silent(&self, which: usize, time: Duration) -> Result<()> {
         let begun = Instant::now();
@@ -191,6 +201,8 @@ impl Pair {
 struct Seen {
     /// When each has last shown series.
     shown: [Option<Instant>; 2],
+    /// When each has first shown series after it had not.
+    began: [Option<Instant>; 2],
     /// Who has answered with series, newest last, two at most; cleared by an answer without.
     order: Vec<usize>,
     latest: Option<Arc<Exposition>>,
@@ -202,6 +214,7 @@ impl Seen {
     fn answer(&mut self, which: usize, life: u32, text: &str) -> Result<()> {
         let exposition = Exposition::parse(text)?;
         if !exposition.shows_series() {
+            self.began[which] = None;
             return Ok(());
         }
         if let [.., first, second] = self.order[..]
@@ -214,6 +227,7 @@ impl Seen {
         let older = self.order.len().saturating_sub(2);
         self.order.drain(..older);
         self.shown[which] = Some(Instant::now());
+        self.began[which] = self.began[which].or(self.shown[which]);
         // a life of either is a life of the service
         let life = life * 2 + u32::try_from(which)?;
         let faults = self.checker.look(life, &exposition);

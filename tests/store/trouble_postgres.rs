@@ -158,6 +158,28 @@ async fn a_deadlock_is_tried_again() {
     commit(&probed, generation, 0, 1, &[blob(1, 0, vec![1])]).await.unwrap();
 }
 
+/// Where an administrator has made every transaction serializable, two writes to one row do not get along. Commits name their own
+/// isolation.
+#[tokio::test]
+async fn a_serialization_failure_is_tried_again() {
+    let Some(place) = Place::postgres() else { return };
+    let (server, database) = place.server();
+    server.sql("postgres", &format!("ALTER DATABASE {database} SET default_transaction_isolation = serializable"));
+    let (store, generation) = place.held().await;
+    let mut other = PgConnection::connect(&server.url(database)).await.unwrap();
+    let begin = "BEGIN; UPDATE gocdnext_flow_lease SET beat = beat";
+    other.execute(sqlx::raw_sql(begin)).await.unwrap();
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        other.execute("COMMIT").await.unwrap();
+    };
+    let (renewed, ()) = tokio::join!(store.renew(generation), end);
+    let reason = transient(renewed);
+    assert!(reason.contains("40001"), "{reason}");
+    store.renew(generation).await.unwrap();
+    commit(&store, generation, 0, 1, &[blob(1, 0, vec![1])]).await.unwrap();
+}
+
 /// The claim does not wait for the commit, and the commit finds out in its last step.
 #[tokio::test]
 async fn a_takeover_in_the_middle_of_a_commit_fences_it() {

@@ -62,7 +62,7 @@ pub fn dead_letters(topic: &Topic) -> Topic {
 }
 
 /// Records that were read and committed; `None` while nothing is shown.
-fn counted(exposition: &Exposition) -> Option<f64> {
+pub fn counted(exposition: &Exposition) -> Option<f64> {
     Some(exposition.sum("gocdnext_flow_events_total")? + exposition.sum("gocdnext_flow_rejected_total")?)
 }
 

@@ -27,6 +27,8 @@ pub const QUEUE_TTL: &str = "20m";
 pub enum Flow {
     /// At [`EVENTS_A_SECOND`], also while it is read.
     Steady,
+    /// At a tenth of that, for hours.
+    Trickle,
     /// In bursts, while nobody reads. Nothing can then be read too late, however little grace there is: a stream time that
     /// does not wait for the slowest partition shows.
     Backlogs,
@@ -36,14 +38,24 @@ impl Flow {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Steady => "steady",
+            Self::Trickle => "trickle",
             Self::Backlogs => "backlogs",
+        }
+    }
+
+    /// `None`: only as it is asked for.
+    pub const fn events_a_second(self) -> Option<u32> {
+        match self {
+            Self::Steady => Some(EVENTS_A_SECOND),
+            Self::Trickle => Some(EVENTS_A_SECOND / 10),
+            Self::Backlogs => None,
         }
     }
 
     /// Settings of the rules, the same for the program and for the reference.
     pub const fn rules(self) -> [&'static str; 8] {
         let grace = match self {
-            Self::Steady => "30m",
+            Self::Steady | Self::Trickle => "30m",
             Self::Backlogs => "1m",
         };
         ["--late-grace", grace, "--dedup-window", DEDUP_WINDOW, "--job-ttl", JOB_TTL, "--queue-ttl", QUEUE_TTL]

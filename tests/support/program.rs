@@ -17,9 +17,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A command that runs the program; settings in the environment are not for it.
+/// A command that runs the program, or what `TORTURE_PROGRAM` names: a release, to be measured. Settings in the environment
+/// are not for it.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
+    let ours = || env!("CARGO_BIN_EXE_gocdnext-flow").into();
+    let mut command = Command::new(std::env::var_os("TORTURE_PROGRAM").unwrap_or_else(ours));
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GOCDNEXT_FLOW_") {

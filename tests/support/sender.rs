@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An outage of a broker in a test is shorter.
+/// A broker that is there takes what is left within this.
 const DELIVERED_WITHIN: Duration = Duration::from_secs(120);
 /// Records between two looks at the clock.
 const AT_ONCE: u32 = 10;
@@ -50,7 +50,7 @@ impl Sender {
         let mut sending = Sending {
             bursts: asked,
             flow,
-            producer: producer(&topic.brokers)?,
+            producer: producer(&topic.brokers, flow)?,
             topic: topic.name.clone(),
             stop: Arc::clone(&stop),
             sent: Arc::clone(&sent),
@@ -98,15 +98,16 @@ impl Drop for Sender {
     }
 }
 
-fn producer(brokers: &str) -> Result<BaseProducer> {
+fn producer(brokers: &str, flow: Flow) -> Result<BaseProducer> {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", brokers).set("enable.idempotence", "true").set("linger.ms", "2");
     // a long log must fit the disk
     settings.set("compression.type", "lz4");
     settings.set("partitioner", "murmur2_random").set("topic.metadata.refresh.interval.ms", "200");
-    settings.set("message.timeout.ms", DELIVERED_WITHIN.as_millis().to_string());
-    // an outage must not be made up for in a burst
-    settings.set("queue.buffering.max.messages", EVENTS_A_SECOND.to_string());
+    // however long an outage is
+    settings.set("message.timeout.ms", "0");
+    // it must not be made up for in a burst
+    settings.set("queue.buffering.max.messages", flow.events_a_second().unwrap_or(EVENTS_A_SECOND).to_string());
     Ok(settings.create()?)
 }
 
@@ -121,7 +122,9 @@ struct Sending {
 
 impl Sending {
     fn run(&mut self, mut load: Load) -> Result<u64> {
-        let gap = Duration::from_secs(1) * AT_ONCE / EVENTS_A_SECOND;
+        let steady = self.flow.events_a_second();
+        let gap = Duration::from_secs(1) * AT_ONCE / steady.unwrap_or(EVENTS_A_SECOND);
+        let at_once = if steady.is_some() { AT_ONCE as usize } else { 0 };
         let mut due = Instant::now();
         while !self.stop.load(Relaxed) {
             if let Ok((records, there)) = self.bursts.try_recv() {
@@ -132,7 +135,6 @@ impl Sending {
                 // whoever asked may have given up
                 let _ = there.send(());
             }
-            let at_once = if self.flow == Flow::Steady { AT_ONCE as usize } else { 0 };
             for record in load.by_ref().take(at_once) {
                 self.send(&record)?;
             }

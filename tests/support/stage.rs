@@ -137,6 +137,16 @@ impl Stage {
         }
     }
 
+    /// What `/readyz` answers, and the checks that fail.
+    pub fn failing(&self) -> Result<(u16, String)> {
+        let (status, text) = http::get(self.address, "/readyz", ANSWERS_WITHIN)?;
+        let answer: serde_json::Value = serde_json::from_str(&text)?;
+        let checks = answer["checks"].as_object().context("the checks")?;
+        let told =
+            |(name, check): (&String, &serde_json::Value)| Some(format!("{name}: {}", check["error"].as_str()?));
+        Ok((status, checks.iter().filter_map(told).collect::<Vec<_>>().join("; ")))
+    }
+
     fn life(&self) -> u32 {
         self.uptime.now().life
     }
