@@ -1,7 +1,8 @@
 //! What is remembered of things that are over (I1): a fingerprint, a few bits and a horizon, 16 bytes each.
 //!
-//! Ordered linear probing in 256 small tables that grow by a fifth, so that memory follows the number of entries closely
-//! (about 22 bytes an entry by its layout; docs/BENCHMARKS.md has what was measured). An entry counts until stream time has passed its horizon by
+//! Ordered linear probing in 256 small tables that grow by a fifth, page by page and in place, so that memory follows the
+//! number of entries closely (about 22 bytes an entry; docs/BENCHMARKS.md has what was measured): tables that are copied
+//! when they grow leave holes that no later one fits into. An entry counts until stream time has passed its horizon by
 //! the window, to the second; it is swept out some time after that. Bounded (I6): beyond the bound the entries with
 //! the oldest horizons of a table are forgotten early, and that is counted.
 
@@ -11,7 +12,10 @@ use crate::{
     time::{Millis, StreamTime},
 };
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
+use std::{
+    hash::Hasher,
+    ops::{Index, IndexMut},
+};
 
 const SHARDS: usize = 256;
 
@@ -41,10 +45,63 @@ type Entry = [u32; 4];
 
 const VACANT: Entry = [0; 4];
 
+/// Entries a page: 2 KiB.
+const PAGE: usize = 128;
+
+/// A table in pages, so that it grows without being copied.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "pages must not move when their list grows")]
+struct Pages(Vec<Box<[Entry; PAGE]>>);
+
+impl Pages {
+    const fn len(&self) -> usize {
+        self.0.len() * PAGE
+    }
+
+    /// Pages for so many entries and no more; new ones are vacant.
+    fn fit(&mut self, entries: usize) {
+        self.0.resize_with(entries.div_ceil(PAGE), || Box::new([VACANT; PAGE]));
+    }
+
+    fn get(&self, index: usize) -> Option<&Entry> {
+        self.0.get(index / PAGE).map(|page| &page[index % PAGE])
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut Entry> {
+        self.0.get_mut(index / PAGE).map(|page| &mut page[index % PAGE])
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().flat_map(|page| page.iter())
+    }
+
+    /// Takes what was at `from` to `to`, which is vacant or the same place.
+    fn shift(&mut self, from: usize, to: usize) {
+        if from != to {
+            let entry = std::mem::replace(&mut self[from], VACANT);
+            self[to] = entry;
+        }
+    }
+}
+
+impl Index<usize> for Pages {
+    type Output = Entry;
+
+    fn index(&self, index: usize) -> &Entry {
+        &self.0[index / PAGE][index % PAGE]
+    }
+}
+
+impl IndexMut<usize> for Pages {
+    fn index_mut(&mut self, index: usize) -> &mut Entry {
+        &mut self.0[index / PAGE][index % PAGE]
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shard {
     /// In order of the second word, each at its home or in the run behind it: a search ends early.
-    entries: Vec<Entry>,
+    entries: Pages,
     capacity: usize,
     len: usize,
     oldest_s: u32,
@@ -147,7 +204,7 @@ impl Memory {
         if self.changes.is_none() {
             return;
         }
-        let swept = self.shards[shards].iter().flat_map(|shard| &shard.entries).filter(|entry| entry[3] != 0);
+        let swept = self.shards[shards].iter().flat_map(|shard| shard.entries.iter()).filter(|entry| entry[3] != 0);
         for entry in swept {
             put(tag::PUT, *entry, out);
         }
@@ -218,10 +275,9 @@ impl Memory {
 
     /// Drops what is over and lays the rest out with room for half as many more and `spare`.
     fn rebuild(&mut self, index: usize, before: StreamTime, spare: usize) {
-        let old = std::mem::take(&mut self.shards[index].entries);
-        let live: Vec<Entry> =
-            old.into_iter().filter(|entry| entry[3] != 0 && !self.is_over(entry[3], before)).collect();
-        self.shards[index] = Shard::of(&live, spare);
+        let mut shard = std::mem::take(&mut self.shards[index]);
+        shard.keep(spare, |entry| !self.is_over(entry[3], before));
+        self.shards[index] = shard;
     }
 }
 
@@ -242,18 +298,42 @@ const fn shard_of(entry: &Entry) -> usize {
 }
 
 impl Shard {
-    /// Lays out entries that are in order, with room for half as many more and `spare`.
-    fn of(live: &[Entry], spare: usize) -> Self {
-        let capacity = (live.len() + spare) * 3 / 2 + 2;
-        let mut shard = Self { entries: vec![VACANT; capacity], capacity, len: live.len(), oldest_s: u32::MAX };
-        let mut next = 0;
-        for entry in live {
-            let index = shard.home(entry).max(next);
-            shard.set(index, *entry);
-            shard.oldest_s = shard.oldest_s.min(entry[3]);
-            next = index + 1;
+    /// Drops the others and lays these out anew, with room for half as many more and `spare`.
+    fn keep(&mut self, spare: usize, mut wanted: impl FnMut(&Entry) -> bool) {
+        self.len = 0;
+        self.oldest_s = u32::MAX;
+        for index in 0..self.entries.len() {
+            let entry = self.entries[index];
+            if entry[3] == 0 {
+                continue;
+            }
+            if wanted(&entry) {
+                self.entries.shift(index, self.len);
+                self.len += 1;
+                self.oldest_s = self.oldest_s.min(entry[3]);
+            } else {
+                self.entries[index] = VACANT;
+            }
         }
-        shard
+        self.spread((self.len + spare) * 3 / 2 + 2);
+    }
+
+    /// From one behind the other to their places in a table of this capacity. No place lies before where its entry is, so
+    /// the last goes first.
+    fn spread(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        let mut next = 0;
+        let places: Vec<usize> = (0..self.len)
+            .map(|index| {
+                let place = self.home(&self.entries[index]).max(next);
+                next = place + 1;
+                place
+            })
+            .collect();
+        self.entries.fit(capacity.max(next));
+        for (index, place) in places.into_iter().enumerate().rev() {
+            self.entries.shift(index, place);
+        }
     }
 
     /// Where an entry would lie in an empty table: in the order of its second word.
@@ -264,7 +344,7 @@ impl Shard {
     /// Stores an entry; the table may grow past its end by the length of its last run.
     fn set(&mut self, index: usize, entry: Entry) {
         if index >= self.entries.len() {
-            self.entries.resize(index + 1, VACANT);
+            self.entries.fit(index + 1);
         }
         self.entries[index] = entry;
     }
@@ -302,34 +382,35 @@ impl Shard {
     }
 
     fn find(&self, wanted: &Entry) -> Option<&Entry> {
-        Some(&self.entries[self.position(wanted)?])
+        self.entries.get(self.position(wanted)?)
     }
 
     fn find_mut(&mut self, wanted: &Entry) -> Option<&mut Entry> {
         let index = self.position(wanted)?;
-        Some(&mut self.entries[index])
+        self.entries.get_mut(index)
     }
 
     /// Forgets those with the oldest horizons, and gives them.
     fn forget_oldest(&mut self, excess: usize) -> Vec<Entry> {
-        let mut live = self.live();
-        live.sort_unstable_by_key(|entry| (entry[3], *entry));
-        let mut kept = live.split_off(excess.min(live.len()));
-        kept.sort_unstable_by_key(|entry| entry[1]);
-        *self = Self::of(&kept, 1);
-        live
+        let mut gone: Vec<Entry> = self.entries.iter().filter(|entry| entry[3] != 0).copied().collect();
+        gone.sort_unstable_by_key(by_age);
+        gone.truncate(excess);
+        if let Some(last) = gone.last().map(by_age) {
+            self.keep(1, |entry| by_age(entry) > last);
+        }
+        gone
     }
 
     fn forget(&mut self, wanted: &Entry) {
         if self.position(wanted).is_some() {
-            let kept: Vec<Entry> = self.live().into_iter().filter(|entry| !same(entry, wanted)).collect();
-            *self = Self::of(&kept, 1);
+            self.keep(1, |entry| !same(entry, wanted));
         }
     }
+}
 
-    fn live(&self) -> Vec<Entry> {
-        self.entries.iter().filter(|entry| entry[3] != 0).copied().collect()
-    }
+/// The oldest horizon first; no two entries are alike.
+const fn by_age(entry: &Entry) -> (u32, Entry) {
+    (entry[3], *entry)
 }
 
 #[cfg(test)]
