@@ -86,14 +86,16 @@ fn options(path: &Path) -> ReplayOptions {
 
 /// On one thread: reads, and decodes where a decoder is given.
 fn read(options: &ReplayOptions, mut decoder: Option<Decoder>) -> Result<(), Box<dyn Error>> {
-    let mut files = Files::open(options)?;
-    while let Some(step) = files.next()? {
+    let (mut files, mut arena) = (Files::open(options)?, Vec::new());
+    while let Some(step) = files.next(std::mem::take(&mut arena))? {
         if let Some(decoder) = &mut decoder {
             let mut decoded = Decoded::default();
             decoder.decode(&step.batch, &mut decoded);
             std::hint::black_box(&decoded);
         }
         std::hint::black_box(&step);
+        arena = step.batch.bytes;
+        arena.clear();
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo bench --bench state [-- OPEN_JOBS ROUNDS]`. The state of the restart is as it lies after a while: all jobs are
 //! opened, then half as many events change it, so that the log holds changes, sweeps that are whole and one under way.
+//! Checkpoints are measured twice: one for each second of a load that keeps the workers just busy and changes 200,000 jobs
+//! a second, and flat out with nothing but changes, where one comes as soon as 200,000 jobs have changed.
 
 mod support;
 
@@ -34,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rounds = numbers.next().unwrap_or(5);
     let directory = tempfile::tempdir()?;
     recovery(directory.path(), jobs, rounds)?;
-    checkpoints(directory.path(), rounds)
+    steady(directory.path(), rounds)?;
+    flat_out(directory.path(), rounds)
 }
 
 /// Writes job events, one a line, each a change of another job.
@@ -136,10 +139,45 @@ fn restart(url: &StateUrl, config: &Config) -> Result<Spent, Box<dyn Error>> {
     Ok(spent)
 }
 
-/// One epoch a second of event time, in each of which so many jobs change, flat out.
-fn checkpoints(directory: &Path, rounds: usize) -> Result<(), Box<dyn Error>> {
-    const SECONDS: u64 = 10;
-    let log = directory.join("checkpoints.ndjson");
+/// Seconds of the logs in which checkpoints are measured.
+const SECONDS: u64 = 10;
+/// So often each event of a steady load comes, for each worker: about a million events a second, which keep one busy.
+const TIMES: u64 = 3;
+
+/// Whole lives of jobs: those of a second are queued, scheduled and started in it, and end in the next but one. Each event
+/// comes several times: senders that deliver at least once do so.
+fn steady(directory: &Path, rounds: usize) -> Result<(), Box<dyn Error>> {
+    let log = directory.join("steady.ndjson");
+    for workers in [1, 2] {
+        let events = lives(&log, TIMES * workers as u64)?;
+        println!(
+            "\n{events} events in {SECONDS} s, in each of which {CHANGES_A_SECOND} jobs change, a checkpoint for each:"
+        );
+        compare(workers, replayed(directory, &log, &config(workers, events / SECONDS), rounds)?);
+    }
+    Ok(fs::remove_file(log)?)
+}
+
+/// The number of events.
+fn lives(path: &Path, times: u64) -> Result<u64, Box<dyn Error>> {
+    let (mut script, a_second) = (Script::new(path)?, CHANGES_A_SECOND / 2);
+    for second in 0..SECONDS {
+        for job in second * a_second..(second + 1) * a_second {
+            for _ in 0..times {
+                ["queued", "scheduled", "started"].iter().try_for_each(|kind| script.event(kind, job, ""))?;
+            }
+            if let Some(older) = job.checked_sub(2 * a_second) {
+                (0..times).try_for_each(|_| script.ended(older))?;
+            }
+        }
+    }
+    script.out.flush()?;
+    Ok(script.events)
+}
+
+/// One event a change, and a checkpoint as soon as so many jobs have changed.
+fn flat_out(directory: &Path, rounds: usize) -> Result<(), Box<dyn Error>> {
+    let log = directory.join("flat-out.ndjson");
     let mut script = Script::new(&log)?;
     for job in 0..CHANGES_A_SECOND * SECONDS / 2 {
         script.opened(job)?;
@@ -148,23 +186,33 @@ fn checkpoints(directory: &Path, rounds: usize) -> Result<(), Box<dyn Error>> {
         }
     }
     script.out.flush()?;
-    let events = script.events;
-    println!("\n{events} changes of jobs, a checkpoint every {CHANGES_A_SECOND}:");
+    println!("\n{} changes of jobs and nothing else, a checkpoint after every {CHANGES_A_SECOND}:", script.events);
     for workers in [1, 2] {
-        let config = Config { workers, epoch_records: CHANGES_A_SECOND, ..Config::default() };
-        let mut least = [Spent::MOST; 2];
-        for round in 0..rounds {
-            let database = directory.join(format!("checkpoints-{workers}-{round}.db"));
-            for (least, state) in least.iter_mut().zip([None, Some(StateUrl::sqlite(&database))]) {
-                let options = options(log.clone(), state);
-                least.least(spent(|| Ok(read_files(config.clone(), &options).map(drop)?))?);
-            }
-            fs::remove_file(database)?;
-        }
-        let [without, with] = least;
-        println!("  {workers} workers, without: {:.2} s, {:.2} s of cpu", without.wall_s, without.cpu_s);
-        println!("  {workers} workers, with:    {:.2} s, {:.2} s of cpu", with.wall_s, with.cpu_s);
-        println!("  throughput with / without: {:.3}", without.wall_s / with.wall_s);
+        compare(workers, replayed(directory, &log, &config(workers, CHANGES_A_SECOND), rounds)?);
     }
     Ok(())
+}
+
+fn config(workers: usize, epoch_records: u64) -> Config {
+    Config { workers, epoch_records, ..Config::default() }
+}
+
+/// Without state and with it, in turn.
+fn replayed(directory: &Path, log: &Path, config: &Config, rounds: usize) -> Result<[Spent; 2], Box<dyn Error>> {
+    let database = directory.join("checkpoints.db");
+    let mut least = [Spent::MOST; 2];
+    for _ in 0..rounds {
+        for (least, state) in least.iter_mut().zip([None, Some(StateUrl::sqlite(&database))]) {
+            let options = options(log.to_owned(), state);
+            least.least(spent(|| Ok(read_files(config.clone(), &options).map(drop)?))?);
+        }
+        fs::remove_file(&database)?;
+    }
+    Ok(least)
+}
+
+fn compare(workers: usize, [without, with]: [Spent; 2]) {
+    println!("  {workers} workers, without: {:.2} s, {:.2} s of cpu", without.wall_s, without.cpu_s);
+    println!("  {workers} workers, with:    {:.2} s, {:.2} s of cpu", with.wall_s, with.cpu_s);
+    println!("  throughput with / without: {:.3}", without.wall_s / with.wall_s);
 }

@@ -60,7 +60,7 @@ fn patient(workers: usize) -> Config {
 fn events() -> Vec<Vec<u8>> {
     let mut files = Files::open(&options(InputFormat::JobLog, &[log()])).unwrap();
     let mut lines = Vec::new();
-    while let Some(step) = files.next().unwrap() {
+    while let Some(step) = files.next(Vec::new()).unwrap() {
         assert!(matches!(step.batch.records, Records::Lines { .. }));
         assert!(step.rejected.is_empty());
         lines.extend(step.batch.bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec));

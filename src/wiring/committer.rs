@@ -6,7 +6,7 @@
 use super::{
     details::{Details, LEDGER_LANE},
     outcome::{Outcome, outcome},
-    sweeping::Sweeping,
+    sweeping::{Sweeping, Written},
 };
 use crate::{
     published::Published,
@@ -101,8 +101,8 @@ impl Committer {
         outbox: &[Outgoing],
     ) -> Result<(), CommitError> {
         let epoch = output.end.epoch.0;
-        let (delta, swept) = amounts(lanes.iter().chain(&ledger));
-        let horizon = self.sweeping.epoch(epoch, output.sweep, delta, swept).unwrap_or(self.horizon);
+        let written = amounts(lanes.iter().chain(&ledger));
+        let horizon = self.sweeping.epoch(epoch, output.sweep, written).unwrap_or(self.horizon);
         let blob = |lane: u32, bytes: Vec<u8>| Blob { epoch, lane, bytes };
         let workers =
             lanes.into_iter().map(|lane| blob(u32::try_from(lane.worker).unwrap_or(LEDGER_LANE), lane.bytes));
@@ -124,8 +124,8 @@ impl Committer {
             additions: Additions { ledger: &output.retention.ledger_rows, outbox },
         })?;
         (self.previous, self.horizon) = (epoch, horizon);
-        self.published.own.checkpoint_bytes.fetch_add(delta + swept, Relaxed);
-        self.pace.grant(self.sweeping.share(delta));
+        self.published.own.checkpoint_bytes.fetch_add(written.delta + written.swept, Relaxed);
+        self.pace.grant(self.sweeping.share(written.delta));
         Ok(())
     }
 
@@ -194,10 +194,13 @@ impl Committer {
     }
 }
 
-/// Bytes that tell something new, and bytes that the sweep wrote.
-fn amounts<'a>(lanes: impl Iterator<Item = &'a Lane>) -> (u64, u64) {
-    lanes.fold((0, 0), |(delta, swept), lane| {
+fn amounts<'a>(lanes: impl Iterator<Item = &'a Lane>) -> Written {
+    lanes.fold(Written::default(), |sum, lane| {
         let new = lane.bytes.len().saturating_sub(lane.swept) as u64;
-        (delta + new + ROW_BYTES, swept + lane.swept as u64)
+        Written {
+            delta: sum.delta + new + ROW_BYTES,
+            swept: sum.swept + lane.swept as u64,
+            spared: sum.spared + lane.spared as u64,
+        }
     })
 }

@@ -1,6 +1,6 @@
 //! How fast the sweep goes, and from where on the log is needed. Pure: bytes and epochs are passed in.
 //!
-//! In steady life a cycle rewrites all that is live while as many bytes of changes are written, so the log stays within a
+//! In steady life a cycle goes over all that is live while as many bytes of changes are written, so the log stays within a
 //! few times what is live. Lives that end before their cycle does would only add to it: one that begins with a log that
 //! is too long sweeps everything with its first epoch.
 
@@ -15,7 +15,7 @@ const LONGEST_CYCLES: u64 = 6;
 /// How long the log is; kept with the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogSize {
-    /// What the last whole cycle wrote; 0: there was none yet.
+    /// What was live in the last whole cycle; 0: there was none yet.
     pub live_bytes: u64,
     /// Written from the horizon on.
     pub log_bytes: u64,
@@ -27,11 +27,23 @@ impl LogSize {
     }
 }
 
+/// Bytes of one epoch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    /// They tell something new.
+    pub delta: u64,
+    /// The sweep wrote them.
+    pub swept: u64,
+    /// Not written: live, and the sweep could pass over them.
+    pub spared: u64,
+}
+
 /// The cycle under way.
 #[derive(Clone, Copy, Debug)]
 struct Cycle {
     begun: u64,
-    swept: u64,
+    /// Swept or spared.
+    live: u64,
     /// Changes included.
     written: u64,
 }
@@ -57,17 +69,17 @@ impl Sweeping {
         if too_long { 1.0 } else { 0.0 }
     }
 
-    /// Takes in an epoch: bytes of changes, and swept ones. Gives the horizon, if it moves with this epoch.
-    pub fn epoch(&mut self, epoch: u64, sweep: Sweep, delta: u64, swept: u64) -> Option<u64> {
+    /// Takes in an epoch. Gives the horizon, if it moves with this one.
+    pub fn epoch(&mut self, epoch: u64, sweep: Sweep, Written { delta, swept, spared }: Written) -> Option<u64> {
         if sweep.begins() {
-            self.cycle = Some(Cycle { begun: epoch, swept: 0, written: 0 });
+            self.cycle = Some(Cycle { begun: epoch, live: 0, written: 0 });
         }
         self.size.log_bytes += delta + swept;
         let cycle = self.cycle.as_mut()?;
-        cycle.swept += swept;
+        cycle.live += swept + spared;
         cycle.written += delta + swept;
         let whole = self.cycle.take_if(|_| sweep.ends())?;
-        self.size = LogSize { live_bytes: whole.swept, log_bytes: whole.written };
+        self.size = LogSize { live_bytes: whole.live, log_bytes: whole.written };
         Some(whole.begun)
     }
 
@@ -99,7 +111,7 @@ mod tests {
                 let sweep = pace.take(&mut position);
                 let units = sweep.of(1_000);
                 let swept = LIVE / 1_000 * (units.end.min(1_000) - units.start) as u64;
-                sweeping.epoch(epoch, sweep, DELTA, swept);
+                sweeping.epoch(epoch, sweep, Written { delta: DELTA, swept, spared: 0 });
                 pace.grant(sweeping.share(DELTA));
                 longest = longest.max(sweeping.size.log_bytes);
                 written += DELTA + swept;
@@ -130,12 +142,12 @@ mod tests {
         let (mut sweeping, mut position) = (Sweeping::resumed(LogSize::default()), 0);
         let mut epoch = |number: u64, share: f64, delta: u64| {
             pace.grant(share);
-            sweeping.epoch(number, pace.take(&mut position), delta, 100)
+            sweeping.epoch(number, pace.take(&mut position), Written { delta, swept: 60, spared: 40 })
         };
         assert_eq!(epoch(1, 0.0, 5), None);
         assert_eq!(epoch(2, 0.5, 5), None);
         assert_eq!(epoch(3, 0.5, 5), Some(2));
         assert_eq!(epoch(4, 1.0, 5), Some(4), "a whole cycle in one epoch");
-        assert_eq!(sweeping.size, LogSize { live_bytes: 100, log_bytes: 105 });
+        assert_eq!(sweeping.size, LogSize { live_bytes: 100, log_bytes: 65 });
     }
 }

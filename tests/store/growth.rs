@@ -34,8 +34,8 @@ async fn collected_room_is_used_again(place: Place) {
         while store.collect(horizon, 4 << 20).await.unwrap() > 0 {}
         let quarter = usize::try_from((epoch - 1) * 4 / EPOCHS).unwrap();
         largest[quarter] = largest[quarter].max(store.sizes().await.unwrap().disk_bytes);
-        if !place.is_sqlite() && epoch % (EPOCHS / 4) == 0 {
-            vacuumed(&place, epoch / (EPOCHS / 4)).await;
+        if !place.is_sqlite() && epoch % (EPOCHS / 8) == 0 {
+            vacuumed(&place, epoch / (EPOCHS / 8)).await;
         }
     }
     let sizes = store.sizes().await.unwrap();

@@ -1,4 +1,4 @@
-//! Decode as an operator: batches in, one stream for each machine out, and what the sequencer must know.
+//! Decode as an operator: batches in, one stream for each machine out, and what the sequencer must know. The arenas go back.
 
 use super::sequence::Observed;
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     names::Names,
     settings::Settings,
 };
+use std::sync::mpsc::SyncSender;
 use timely::{
     container::CapacityContainerBuilder,
     dataflow::{
@@ -16,6 +17,9 @@ use timely::{
         operators::generic::{OutputBuilder, builder_rc::OperatorBuilder},
     },
 };
+
+/// An arena that a rare large record has made larger than this is not used again (I6).
+const LARGEST_KEPT_BYTES: usize = 1 << 20;
 
 pub(super) struct Streams<'scope> {
     pub runs: StreamVec<'scope, u64, RunEvent>,
@@ -31,6 +35,7 @@ pub(super) fn decode<'scope>(
     batches: StreamVec<'scope, u64, Batch>,
     settings: &Settings,
     names: Names,
+    spent: SyncSender<Vec<u8>>,
 ) -> Streams<'scope> {
     let mut builder = OperatorBuilder::new("decode".to_owned(), batches.scope());
     let mut input = builder.new_input(batches, LOCAL);
@@ -51,8 +56,13 @@ pub(super) fn decode<'scope>(
             let (mut runs, mut agents, mut deliveries) = (runs.activate(), agents.activate(), deliveries.activate());
             let (mut dead_letters, mut observed) = (dead_letters.activate(), observed.activate());
             input.for_each(|capability, batches| {
-                for batch in batches.drain(..) {
+                for mut batch in batches.drain(..) {
                     decoder.decode(&batch, &mut out);
+                    batch.bytes.clear();
+                    if batch.bytes.capacity() <= LARGEST_KEPT_BYTES {
+                        // where there are enough, or nobody asks for it, it goes
+                        let _ = spent.try_send(batch.bytes);
+                    }
                 }
                 runs.session(&capability).give_container(&mut out.runs);
                 out.runs.clear();

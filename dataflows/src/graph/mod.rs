@@ -77,12 +77,15 @@ pub struct Lane {
     pub bytes: Vec<u8>,
     /// Of these the sweep has written about so many.
     pub swept: usize,
+    /// What the sweep passed over takes about so many.
+    pub spared: usize,
 }
 
 impl Lane {
     pub(crate) fn of(writer: Share, sections: Vec<Section>) -> Self {
         let swept = sections.iter().map(|section| section.swept).sum();
-        Self { worker: writer.worker, bytes: state::blob(writer, sections), swept }
+        let spared = sections.iter().map(|section| section.spared).sum();
+        Self { worker: writer.worker, bytes: state::blob(writer, sections), swept, spared }
     }
 }
 
@@ -168,6 +171,8 @@ impl Inlet {
 pub struct Feeder {
     inlets: Vec<Inlet>,
     next: usize,
+    /// Arenas that were decoded, empty.
+    spent: mpsc::Receiver<Vec<u8>>,
 }
 
 impl Feeder {
@@ -186,6 +191,12 @@ impl Feeder {
         let inlet = &self.inlets[self.next];
         inlet.sender.send(feed).map_err(|_| Stopped)?;
         inlet.wake()
+    }
+
+    /// An arena to fill: one that was decoded, where there is one, since memory that is new to the process is slow.
+    #[must_use]
+    pub fn arena(&self) -> Vec<u8> {
+        self.spent.try_recv().unwrap_or_default()
     }
 
     /// Ends the open epoch on every worker.
@@ -258,6 +269,7 @@ pub fn start(config: Config) -> Result<Running, StartError> {
 /// What one worker is started with.
 struct Outfit {
     feeds: mpsc::Receiver<Feed>,
+    spent: SyncSender<Vec<u8>>,
     blobs: mpsc::Receiver<Arc<Vec<u8>>>,
     output: mpsc::Sender<EpochOutput>,
     /// Gone without a word: another worker cannot use its state, nothing is to be built.
@@ -275,6 +287,8 @@ pub fn resume(config: Config, restore: Restore) -> Result<Running, StartError> {
     let (output, outputs) = mpsc::channel();
     let (loaded, loads) = mpsc::channel();
     let (waker, wakers) = mpsc::channel();
+    // more than that are not on their way
+    let (give_back, spent) = mpsc::sync_channel(workers * CHANNEL_BATCHES);
     let (mut senders, mut dealers, mut starters, mut outfits) = (vec![], vec![], vec![], vec![]);
     for _ in 0..workers {
         let (sender, feeds) = mpsc::sync_channel(CHANNEL_BATCHES);
@@ -283,10 +297,10 @@ pub fn resume(config: Config, restore: Restore) -> Result<Running, StartError> {
         senders.push(sender);
         dealers.push(dealer);
         starters.push(starter);
-        let (output, loaded, waker) = (output.clone(), loaded.clone(), waker.clone());
-        outfits.push(Some(Outfit { feeds, blobs, output, go, loaded, waker }));
+        let (spent, output, loaded, waker) = (give_back.clone(), output.clone(), loaded.clone(), waker.clone());
+        outfits.push(Some(Outfit { feeds, spent, blobs, output, go, loaded, waker }));
     }
-    drop((output, loaded, waker));
+    drop((give_back, output, loaded, waker));
     let outfits = Mutex::new(outfits);
     let timely = match workers {
         1 => timely::Config::thread(),
@@ -315,12 +329,12 @@ pub fn resume(config: Config, restore: Restore) -> Result<Running, StartError> {
     let mut wakers: Vec<(usize, SyncActivator)> = wakers.iter().take(workers).collect();
     wakers.sort_by_key(|(index, _)| *index);
     let inlets = senders.into_iter().zip(wakers).map(|(sender, (_, waker))| Inlet { sender, waker }).collect();
-    Ok(Running { feeder: Feeder { inlets, next: 0 }, outputs, workers: guards })
+    Ok(Running { feeder: Feeder { inlets, next: 0, spent }, outputs, workers: guards })
 }
 
 /// One worker's beginning: takes in its state, and once all have done so builds its part of the graph.
 fn work(worker: &mut Worker, config: &Config, outfit: Outfit, now: StreamTime, maxima: &Maxima) {
-    let Outfit { feeds, blobs, output, go, loaded, waker } = outfit;
+    let Outfit { feeds, spent, blobs, output, go, loaded, waker } = outfit;
     let share = Share { worker: worker.index(), peers: worker.peers() };
     let mut machines = Machines::new(&config.settings, share.peers);
     let load = machines.load(&blobs, now, share);
@@ -330,7 +344,7 @@ fn work(worker: &mut Worker, config: &Config, outfit: Outfit, now: StreamTime, m
     drop(loaded);
     if go.recv().is_ok() {
         let sequencer = Sequencer::resumed(config.clock, maxima.clone(), now);
-        let wakes = build(worker, config, machines, sequencer, feeds, output);
+        let wakes = build(worker, config, machines, sequencer, (feeds, spent), output);
         let _ = waker.send((share.worker, wakes));
     }
 }
@@ -341,7 +355,7 @@ fn build(
     config: &Config,
     mut machines: Machines,
     sequencer: Sequencer,
-    feeds: mpsc::Receiver<Feed>,
+    (feeds, spent): (mpsc::Receiver<Feed>, SyncSender<Vec<u8>>),
     output: mpsc::Sender<EpochOutput>,
 ) -> SyncActivator {
     if config.sweep.is_some() {
@@ -351,7 +365,7 @@ fn build(
     let settings = || Arc::clone(&config.settings);
     worker.dataflow::<u64, _, _>(|scope| {
         let source = source::source(scope, feeds, config.first_epoch);
-        let decoded = decode::decode(source.batches, &config.settings, config.names.clone());
+        let decoded = decode::decode(source.batches, &config.settings, config.names.clone(), spent);
         let (ticks, meta) = sequence::sequence(source.ends, decoded.observed, sequencer, pace);
         let Machines { jobs, agents, deliveries } = machines;
         let jobs = drive(jobs, settings(), decoded.runs, ticks.clone(), |e: &RunEvent| e.run);

@@ -7,6 +7,7 @@ use crate::{
     names::NameId,
     settings::Settings,
     slab::{NO_SLOT, Slot},
+    state::Cycle,
     time::{Millis, NEVER, SKEW_TOLERANCE_MS, StreamTime},
 };
 
@@ -26,8 +27,6 @@ pub(super) mod done {
     pub const AGENT_AT_END: u16 = 1 << 8;
     /// In the list of what is to be stored.
     pub const CHANGED: u16 = 1 << 9;
-    /// Some blob has it: its end must be stored, too.
-    pub const STORED: u16 = 1 << 10;
     /// Retention was told: its run's finish has closed it.
     pub const TOLD_CLOSED: u16 = 1 << 11;
     /// Retention was told: it was lost after this fact; the first of four bits, in the order of the facts.
@@ -62,6 +61,8 @@ pub struct Attempt {
     pub virtual_queued: bool,
     /// It has an [`End`], which lies elsewhere: most have none, and need not look for it.
     pub(super) ended: bool,
+    /// The cycle in which a blob has last taken it: its end must be stored, too.
+    pub(super) stored: Option<Cycle>,
 }
 
 /// How an attempt ended. Kept apart: most attempts that are kept have no end.
@@ -114,6 +115,7 @@ impl Attempt {
             dispatchable: true,
             virtual_queued: false,
             ended: false,
+            stored: None,
         }
     }
 

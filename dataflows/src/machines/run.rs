@@ -7,6 +7,7 @@ use crate::{
     series::Pair,
     settings::Settings,
     slab::{NO_SLOT, Slot},
+    state::Cycle,
     time::{Millis, NEVER, SKEW_TOLERANCE_MS, StreamTime},
 };
 
@@ -48,8 +49,8 @@ pub struct Run {
     pub(super) touched: bool,
     /// In the list of what is to be stored.
     pub(super) changed: bool,
-    /// Some blob has it: its end must be stored, too.
-    pub(super) stored: bool,
+    /// The cycle in which a blob has last taken it: its end must be stored, too.
+    pub(super) stored: Option<Cycle>,
 }
 
 /// A finish from before the run was retired: its time is not remembered, only that it lies behind.
@@ -81,7 +82,7 @@ impl Run {
             shown: false,
             touched: false,
             changed: false,
-            stored: false,
+            stored: None,
         }
     }
 

@@ -5,75 +5,91 @@ use crate::time::Millis;
 
 /// Appends values.
 #[derive(Clone, Debug, Default)]
-pub struct Writer(Vec<u8>, Option<usize>);
+pub struct Writer {
+    out: Vec<u8>,
+    /// Where the sweep began to write.
+    sweep: Option<usize>,
+    spared: usize,
+}
 
 impl From<Vec<u8>> for Writer {
     /// Goes on after these.
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes, None)
+    fn from(out: Vec<u8>) -> Self {
+        Self { out, ..Self::default() }
     }
 }
 
 impl Writer {
     /// Makes room for so many more bytes at once: what grows while it is written is copied again and again.
     pub fn reserve(&mut self, bytes: usize) {
-        self.0.reserve(bytes);
+        self.out.reserve(bytes);
     }
 
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
-        self.0
+        self.out
     }
 
     /// From here on the sweep writes, which tells nothing new.
     pub fn sweeps(&mut self) {
-        self.1.get_or_insert(self.0.len());
+        self.sweep.get_or_insert(self.out.len());
     }
 
     /// Bytes that the sweep has written.
     #[must_use]
     pub fn swept(&self) -> usize {
-        self.1.map_or(0, |from| self.0.len() - from)
+        self.sweep.map_or(0, |from| self.out.len() - from)
+    }
+
+    /// The sweep passes over something of about so many bytes, which was written in its cycle.
+    pub fn spares(&mut self, bytes: usize) {
+        self.spared += bytes;
+    }
+
+    /// About how many bytes the sweep passed over.
+    #[must_use]
+    pub const fn spared(&self) -> usize {
+        self.spared
     }
 
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.0.len()
+        self.out.len()
     }
 
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.out.is_empty()
     }
 
     pub fn u8(&mut self, value: u8) {
-        self.0.push(value);
+        self.out.push(value);
     }
 
     pub fn u16(&mut self, value: u16) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.out.extend_from_slice(&value.to_le_bytes());
     }
 
     pub fn u32(&mut self, value: u32) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.out.extend_from_slice(&value.to_le_bytes());
     }
 
     pub fn u64(&mut self, value: u64) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.out.extend_from_slice(&value.to_le_bytes());
     }
 
     pub fn u128(&mut self, value: u128) {
-        self.0.extend_from_slice(&value.to_le_bytes());
+        self.out.extend_from_slice(&value.to_le_bytes());
     }
 
     /// Seven bits a byte, the lowest first.
     #[expect(clippy::cast_possible_truncation, reason = "seven bits at a time is meant")]
     pub fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
+            self.out.push(value as u8 | 0x80);
             value >>= 7;
         }
-        self.0.push(value as u8);
+        self.out.push(value as u8);
     }
 
     /// Small numbers of either sign are short.
@@ -88,7 +104,7 @@ impl Writer {
     }
 
     pub fn bytes(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
+        self.out.extend_from_slice(bytes);
     }
 
     pub fn text(&mut self, text: &str) {

@@ -10,7 +10,7 @@ mod codec;
 mod sweep;
 
 pub use codec::{Reader, Writer};
-pub use sweep::{Cursor, Pace, Sweep};
+pub use sweep::{Cursor, Cycle, Pace, Sweep};
 
 use crate::route::Share;
 
@@ -86,14 +86,16 @@ pub struct Section {
     pub bytes: Vec<u8>,
     /// Of these the sweep has written so many.
     pub swept: usize,
+    /// What the sweep passed over takes about so many.
+    pub spared: usize,
 }
 
 impl Section {
     /// `None`: nothing to write.
     #[must_use]
     pub fn of(table: Table, entries: Writer) -> Option<Self> {
-        let (swept, bytes) = (entries.swept(), entries.finish());
-        (!bytes.is_empty()).then_some(Self { table: table as u8, bytes, swept })
+        let (swept, spared, bytes) = (entries.swept(), entries.spared(), entries.finish());
+        (!bytes.is_empty() || spared > 0).then_some(Self { table: table as u8, bytes, swept, spared })
     }
 }
 
@@ -170,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_newer_format_and_a_cut_blob_are_refused() {
-        let bytes = blob(Share::WHOLE, vec![Section { table: Table::Runs as u8, bytes: vec![1; 9], swept: 0 }]);
+        let bytes =
+            blob(Share::WHOLE, vec![Section { table: Table::Runs as u8, bytes: vec![1; 9], swept: 0, spared: 0 }]);
         assert_eq!(bytes[0], 1, "nothing of retention's is in it");
         assert_eq!(parse(&[FORMAT + 1]).unwrap_err(), Unusable::Newer { found: FORMAT + 1 });
         for cut in 0..bytes.len() {

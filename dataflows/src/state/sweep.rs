@@ -3,6 +3,7 @@
 //! A *cycle* goes once over every table. Each epoch is told how far the cycle goes with it ([`Sweep`]), the same for every
 //! lane. Once a cycle that began in epoch s is whole, blobs from before s are garbage: what was live at s has been written
 //! since, and so has what came or changed after. Nothing is read back, nothing stops, and a crash only means a new cycle.
+//! What was written for its own sake since s is passed over ([`Cycle`]).
 
 use serde::{Deserialize, Serialize};
 use std::{
@@ -44,6 +45,19 @@ impl Sweep {
     pub fn of(self, units: usize) -> Range<usize> {
         let at = |position: u32| (units as u128 * u128::from(position) / u128::from(WHOLE)) as usize;
         at(self.from)..if self.ends() { usize::MAX } else { at(self.to) }
+    }
+}
+
+/// One of two cycles that follow each other. What was written in the one under way lies behind its begin: it need not be
+/// swept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cycle(bool);
+
+impl Cycle {
+    /// The cycle that is under way with an epoch that goes so far.
+    #[must_use]
+    pub const fn with(self, sweep: Sweep) -> Self {
+        Self(self.0 ^ sweep.begins())
     }
 }
 

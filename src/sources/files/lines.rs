@@ -41,10 +41,11 @@ impl Lines {
         self
     }
 
-    /// The next lines; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
-        let mut bytes = std::mem::take(&mut self.rest);
-        bytes.reserve(CHUNK_BYTES + 1);
+    /// The next lines, in the empty arena given; `None` at the end.
+    pub(super) fn next(&mut self, arena: Vec<u8>) -> Result<Option<Chunk>, SourceError> {
+        let mut bytes = arena;
+        bytes.reserve(CHUNK_BYTES + CHUNK_BYTES / 8);
+        bytes.append(&mut self.rest);
         let mut searched = 0;
         let cut = loop {
             self.fill(&mut bytes)?;
@@ -62,7 +63,7 @@ impl Lines {
         if cut == 0 {
             return Ok(None);
         }
-        self.rest = bytes[cut..].to_vec();
+        self.rest.extend_from_slice(&bytes[cut..]);
         bytes.truncate(cut);
         if self.next_line == 1 {
             self.check_start(&bytes)?;

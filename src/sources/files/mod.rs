@@ -65,10 +65,10 @@ enum Reader {
 }
 
 impl Reader {
-    fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
+    fn next(&mut self, arena: Vec<u8>) -> Result<Option<Chunk>, SourceError> {
         match self {
-            Self::Lines(lines) => lines.next(),
-            Self::JobLog(log) => log.next(),
+            Self::Lines(lines) => lines.next(arena),
+            Self::JobLog(log) => log.next(arena),
         }
     }
 }
@@ -93,9 +93,9 @@ impl File {
     }
 
     /// What is new of the next chunk; `None` at the end.
-    fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
+    fn next(&mut self, arena: Vec<u8>) -> Result<Option<Chunk>, SourceError> {
         let Some(reader) = &mut self.reader else { return Ok(None) };
-        let Some(chunk) = reader.next()? else {
+        let Some(chunk) = reader.next(arena)? else {
             self.reader = None;
             self.mark.end(self.known.as_ref())?;
             return Ok(None);
@@ -165,16 +165,16 @@ impl Files {
         }
     }
 
-    /// The next chunk of the file that is furthest behind; `None` when all are read.
-    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail and go no further")]
-    pub fn next(&mut self) -> Result<Option<Step>, SourceError> {
+    /// The next chunk of the file that is furthest behind, in an arena that has been used before or is new, but is empty;
+    /// `None` when all are read.
+    pub fn next(&mut self, mut arena: Vec<u8>) -> Result<Option<Step>, SourceError> {
         let number_of_files = self.files.len();
         loop {
             let open = (0..).zip(&mut self.files).filter(|(_, file)| file.reader.is_some());
             let Some((partition, file)) = open.min_by_key(|(partition, file)| (file.reached, *partition)) else {
                 return Ok(None);
             };
-            let Some(chunk) = file.next()? else {
+            let Some(chunk) = file.next(std::mem::take(&mut arena))? else {
                 if file.mark.next_line == 1 && file.mark.refused == 0 && number_of_files > 1 {
                     tracing::warn!(file = file.name, "a file with nothing in it");
                 }

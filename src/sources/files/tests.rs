@@ -27,7 +27,7 @@ fn written(directory: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
 fn read(format: InputFormat, files: Vec<PathBuf>) -> Result<Vec<Step>, SourceError> {
     let mut files = Files::open(&options(format, files))?;
     let mut steps = Vec::new();
-    while let Some(step) = files.next()? {
+    while let Some(step) = files.next(Vec::new())? {
         steps.push(step);
     }
     assert!(files.progress().iter().all(|file| file.state == CatchUp::CaughtUp));
@@ -83,7 +83,7 @@ fn a_line_over_the_hard_cap_costs_bounded_memory_and_the_next_lines_are_read() {
     let input = Input::open(&path, Arc::default()).unwrap();
     let mut lines = Lines::new(input, 3).with_max_line_bytes(300_000);
     let (mut read, mut letters) = (Vec::new(), Vec::new());
-    while let Some(chunk) = lines.next().unwrap() {
+    while let Some(chunk) = lines.next(Vec::new()).unwrap() {
         if !chunk.bytes.is_empty() {
             read.push((chunk.first_line, chunk.bytes));
         }

@@ -33,7 +33,7 @@ pub struct Arena {
 impl Arena {
     /// Copies a record in. A record is at most what a broker may send (2 GiB), a batch that plus one arena.
     pub fn push<'a>(&mut self, record: Lent<'a, impl Iterator<Item = (&'a [u8], &'a [u8])>>) {
-        if self.bytes.capacity() == 0 {
+        if self.since.is_none() {
             self.bytes.reserve(ARENA_BYTES + ARENA_BYTES / 8);
             self.since = Some(Instant::now());
         }
@@ -88,9 +88,11 @@ impl Arena {
         self.since.map(|since| (since + MAX_WAIT).saturating_duration_since(now))
     }
 
-    /// The batch, if there is anything in it.
-    pub fn take(&mut self, read_at: Option<Millis>) -> Option<Batch> {
-        let Self { bytes, records, since: _ } = std::mem::take(self);
+    /// The batch, if there is anything in it; the next one is filled into `room`, which is empty.
+    pub fn take(&mut self, read_at: Option<Millis>, room: impl FnOnce() -> Vec<u8>) -> Option<Batch> {
+        self.since.take()?;
+        let next = Self { bytes: room(), records: Vec::with_capacity(self.records.len()), since: None };
+        let Self { bytes, records, .. } = std::mem::replace(self, next);
         let partition = records.first()?.partition;
         Some(Batch { partition, bytes, records: Records::Kafka(records), read_at })
     }
@@ -112,10 +114,10 @@ mod tests {
     #[test]
     fn a_record_lies_in_the_arena_as_the_feed_describes_it() {
         let mut arena = Arena::default();
-        assert!(arena.take(None).is_none());
+        assert!(arena.take(None, Vec::new).is_none());
         arena.push(lent(1, &[], b"first"));
         arena.push(lent(2, &[(b"ce_id", b"a"), (b"\xff", b"")], b""));
-        let batch = arena.take(Some(9)).unwrap();
+        let batch = arena.take(Some(9), Vec::new).unwrap();
         assert_eq!(batch.read_at, Some(9));
         let Records::Kafka(records) = batch.records else { panic!("Kafka records") };
         assert_eq!(records.len(), 2);

@@ -4,7 +4,8 @@ use super::{
     Offsets, Shared, SourceError,
     arena::{Arena, Lent},
     client::Quiet,
-    epoch_at, kafka_partition, partition_number, raw,
+    epoch_at, kafka_partition, partition_number,
+    raw::{Burst, Record, Said},
     rights::Rights,
     start::{self, Has},
     wall_ms,
@@ -18,18 +19,17 @@ use dataflows::{
     time::{Epoch, NextOffset},
 };
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::BorrowedMessage,
 };
 use std::{
     sync::{PoisonError, atomic::Ordering, mpsc::Receiver},
     time::{Duration, Instant},
 };
 
-/// Records polled before the clocks are looked at again.
-const BURST: usize = 2_048;
+/// Bursts taken before the clocks are looked at again.
+const BURSTS: usize = 4;
 /// How long a poll waits where nothing comes. A record ends the wait; what the watcher says may be taken up that much
 /// later.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
@@ -45,24 +45,26 @@ struct Intake {
     clock: Clock,
     /// Taken in since the open epoch began.
     bytes: usize,
+    records: usize,
     /// An epoch that has taken in so much ends before its time (I6): what it gives is kept in memory until it is committed.
     most_bytes: usize,
 }
 
 impl Intake {
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Stopped> {
-        let partition = partition_number(message.partition());
-        self.tracker.record(partition, message.offset());
+    fn take(&mut self, record: Record<'_>) -> Result<(), Stopped> {
+        let partition = partition_number(record.partition());
+        self.tracker.record(partition, record.offset());
         let before = self.arena.bytes();
         self.arena.push(Lent {
             partition,
-            offset: message.offset(),
-            timestamp: message.timestamp().to_millis(),
-            key: message.key().unwrap_or_default(),
-            headers: raw::headers(message),
-            value: message.payload().unwrap_or_default(),
+            offset: record.offset(),
+            timestamp: record.timestamp(),
+            key: record.key(),
+            headers: record.headers(),
+            value: record.value(),
         });
         self.bytes += self.arena.bytes() - before;
+        self.records += 1;
         if self.arena.is_full() { self.flush() } else { Ok(()) }
     }
 
@@ -70,9 +72,16 @@ impl Intake {
         self.bytes >= self.most_bytes
     }
 
+    /// Records that the open epoch has room for, if they are like those before.
+    fn room(&self) -> usize {
+        let record_bytes = self.bytes.div_ceil(self.records.max(1)).max(1);
+        self.most_bytes.saturating_sub(self.bytes) / record_bytes
+    }
+
     fn flush(&mut self) -> Result<(), Stopped> {
         let read_at = (self.clock == Clock::Wall).then(wall_ms);
-        self.arena.take(read_at).map_or(Ok(()), |batch| self.feeder.batch(batch))
+        let batch = self.arena.take(read_at, || self.feeder.arena());
+        batch.map_or(Ok(()), |batch| self.feeder.batch(batch))
     }
 }
 
@@ -108,7 +117,8 @@ impl Reader {
         observations: Receiver<Observation>,
     ) -> Self {
         let (tracker, arena, clock) = (Tracker::default(), Arena::default(), config.clock);
-        let intake = Intake { tracker, arena, feeder, clock, bytes: 0, most_bytes: config.kafka_queue_bytes };
+        let intake =
+            Intake { tracker, arena, feeder, clock, bytes: 0, records: 0, most_bytes: config.kafka_queue_bytes };
         let (topic, interval) = (config.topic.clone(), config.epoch_interval);
         let rights = Rights::new(consumer.context().health.clone());
         let (epoch, epoch_due) = (first_epoch, Instant::now() + interval);
@@ -134,24 +144,45 @@ impl Reader {
     fn poll(&mut self) -> Result<(), SourceError> {
         let now = Instant::now();
         let until_epoch = self.epoch_due.saturating_duration_since(now);
-        let mut wait = whole_ms(self.intake.arena.patience(now).unwrap_or(IDLE_WAIT).min(until_epoch));
-        for _ in 0..BURST {
+        let wait = whole_ms(self.intake.arena.patience(now).unwrap_or(IDLE_WAIT).min(until_epoch));
+        // the first by a poll, which waits and serves whatever else there is; the rest at once
+        match self.consumer.poll(wait) {
+            Some(Ok(message)) => {
+                self.rights.granted();
+                self.intake.take(Record::polled(&message))?;
+            }
+            Some(Err(error)) => self.fault(&error)?,
+            None => {
+                self.intake.tracker.drained(Instant::now());
+                return self.flush_in_time();
+            }
+        }
+        for _ in 0..BURSTS {
             if self.intake.is_full() {
                 break;
             }
-            match self.consumer.poll(wait) {
-                Some(Ok(message)) => {
-                    self.rights.granted();
-                    self.intake.take(&message)?;
-                }
-                Some(Err(error)) => self.fault(&error)?,
-                None => {
-                    self.intake.tracker.drained(Instant::now());
-                    break;
+            let burst = Burst::take(self.consumer.client(), self.intake.room());
+            if burst.is_empty() {
+                self.intake.tracker.drained(Instant::now());
+                break;
+            }
+            for record in burst.records() {
+                match record {
+                    Ok(record) => {
+                        self.rights.granted();
+                        self.intake.take(record)?;
+                    }
+                    Err(Said { error, reason }) => {
+                        self.consumer.context().error(error.clone(), &reason);
+                        self.fault(&error)?;
+                    }
                 }
             }
-            wait = Duration::ZERO;
         }
+        self.flush_in_time()
+    }
+
+    fn flush_in_time(&mut self) -> Result<(), SourceError> {
         if self.intake.arena.patience(Instant::now()) == Some(Duration::ZERO) {
             self.intake.flush()?;
         }
@@ -177,7 +208,7 @@ impl Reader {
         })?;
         self.epoch = next_epoch;
         self.epoch_due = now + self.interval;
-        self.intake.bytes = 0;
+        (self.intake.bytes, self.intake.records) = (0, 0);
         self.show_lag();
         Ok(())
     }

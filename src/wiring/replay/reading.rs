@@ -78,7 +78,7 @@ impl Reading<'_> {
     pub fn run(mut self) -> Result<(), RunError> {
         let (mut records, mut bytes, mut refused) = (0, 0, Refused::default());
         let read_bytes = self.files.read_bytes();
-        while let Some(step) = self.files.next()? {
+        while let Some(step) = self.files.next(self.feeder.arena())? {
             self.bar.set_position(read_bytes.load(Ordering::Relaxed));
             refused.count(&step.rejected);
             deliver(&self.common.sink, &step.rejected).map_err(anyhow::Error::from)?;

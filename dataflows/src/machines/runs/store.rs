@@ -16,7 +16,7 @@ use crate::{
     route::{Route, route},
     series::Pair,
     slab::Slot,
-    state::{Cursor, Reader, Sweep, Unusable, Writer},
+    state::{Cursor, Cycle, Reader, Sweep, Unusable, Writer},
     time::{Millis, NEVER},
 };
 
@@ -28,6 +28,7 @@ pub(super) struct Changes {
     attempts_gone: Vec<(Id, Id, u32)>,
     runs_gone: Vec<Id>,
     sweep: Cursors,
+    cycle: Cycle,
     /// What the epoch before wrote.
     written: usize,
 }
@@ -69,6 +70,10 @@ mod has {
     }
 }
 
+/// What an entry takes, about.
+const ATTEMPT_BYTES: usize = 64;
+const RUN_BYTES: usize = 96;
+
 /// A reclaimed attempt's end; others are numbered as their status.
 const RECLAIMED: u8 = 0xff;
 
@@ -93,18 +98,20 @@ impl RunsMachine {
 
     /// What came and went within an epoch leaves no trace.
     pub(super) fn attempt_gone(&mut self, attempt: &Attempt) {
-        let Some(changes) = self.changes.as_mut().filter(|_| attempt.has(done::STORED)) else { return };
+        let Some(changes) = self.changes.as_mut().filter(|_| attempt.stored.is_some()) else { return };
         changes.attempts_gone.push((self.runs[attempt.run].id, attempt.job, attempt.number));
     }
 
     pub(super) fn run_gone(&mut self, run: &Run) {
-        let Some(changes) = self.changes.as_mut().filter(|_| run.stored) else { return };
+        let Some(changes) = self.changes.as_mut().filter(|_| run.stored.is_some()) else { return };
         changes.runs_gone.push(run.id);
     }
 
     /// Ends first: what is there at the end of the epoch under the same key stays.
     pub(super) fn save_all(&mut self, sweep: Sweep, out: &mut Writer) {
         let Some(mut changes) = self.changes.take() else { return };
+        changes.cycle = changes.cycle.with(sweep);
+        let cycle = changes.cycle;
         // epochs are much alike
         out.reserve(changes.written + changes.written / 8);
         for (run, job, number) in changes.attempts_gone.drain(..) {
@@ -120,41 +127,46 @@ impl RunsMachine {
         for slot in changes.runs.drain(..) {
             // its place may be another's by now, which then is in the list as well
             if self.runs.get(slot).is_some_and(|run| run.changed) {
-                self.save_run(slot, out);
+                self.save_run(slot, cycle, out);
             }
         }
         for slot in changes.attempts.drain(..) {
             if self.attempts.get(slot).is_some_and(|attempt| attempt.has(done::CHANGED)) {
-                self.save_attempt(slot, out);
+                self.save_attempt(slot, cycle, out);
             }
         }
         self.memory.save(out);
         out.sweeps();
-        self.save_swept(sweep, &mut changes.sweep, out);
+        self.save_swept(sweep, cycle, &mut changes.sweep, out);
         changes.written = out.len();
         self.changes = Some(changes);
     }
 
-    fn save_swept(&mut self, sweep: Sweep, cursors: &mut Cursors, out: &mut Writer) {
+    /// What was written since the cycle began is passed over.
+    fn save_swept(&mut self, sweep: Sweep, cycle: Cycle, cursors: &mut Cursors, out: &mut Writer) {
+        let (mut slots, mut spared): (Vec<Slot>, usize) = (Vec::new(), 0);
         for chunk in cursors.runs.advance(sweep, self.runs.chunks()) {
-            let slots: Vec<Slot> = self.runs.chunk(chunk).map(|(slot, _)| slot).collect();
-            for slot in slots {
-                self.save_run(slot, out);
-            }
+            let all = self.runs.chunk(chunk);
+            slots.extend(all.filter(|(_, run)| run.stored != Some(cycle)).map(|(slot, _)| slot));
+            spared += self.runs.chunk(chunk).count() - slots.len();
+            slots.drain(..).for_each(|slot| self.save_run(slot, cycle, out));
         }
+        out.spares(spared * RUN_BYTES);
+        spared = 0;
         for chunk in cursors.attempts.advance(sweep, self.attempts.chunks()) {
-            let slots: Vec<Slot> = self.attempts.chunk(chunk).map(|(slot, _)| slot).collect();
-            for slot in slots {
-                self.save_attempt(slot, out);
-            }
+            let all = self.attempts.chunk(chunk);
+            slots.extend(all.filter(|(_, attempt)| attempt.stored != Some(cycle)).map(|(slot, _)| slot));
+            spared += self.attempts.chunk(chunk).count() - slots.len();
+            slots.drain(..).for_each(|slot| self.save_attempt(slot, cycle, out));
         }
+        out.spares(spared * ATTEMPT_BYTES);
         let shards = cursors.memory.advance(sweep, Memory::shards());
         self.memory.save_swept(shards, out);
     }
 
-    fn save_run(&mut self, slot: Slot, out: &mut Writer) {
+    fn save_run(&mut self, slot: Slot, cycle: Cycle, out: &mut Writer) {
         let run = &mut self.runs[slot];
-        (run.changed, run.stored) = (false, true);
+        (run.changed, run.stored) = (false, Some(cycle));
         let parts = [
             (run.queued != NEVER, has::QUEUED),
             (run.started != NEVER, has::STARTED),
@@ -187,10 +199,11 @@ impl RunsMachine {
         }
     }
 
-    fn save_attempt(&mut self, slot: Slot, out: &mut Writer) {
+    fn save_attempt(&mut self, slot: Slot, cycle: Cycle, out: &mut Writer) {
         let end = self.end_of(slot).copied();
         let attempt = &mut self.attempts[slot];
-        attempt.done = attempt.done & !done::CHANGED | done::STORED;
+        attempt.done &= !done::CHANGED;
+        attempt.stored = Some(cycle);
         let parts = [
             (attempt.queued != NEVER, has::QUEUED),
             (attempt.ready != NEVER, has::READY),
@@ -383,7 +396,7 @@ fn read_run(id: Id, entries: &mut Reader<'_>) -> Result<Run, Unusable> {
         dispatched: with(has::DISPATCHED),
         settled: with(has::SETTLED),
         shown: with(has::SHOWN),
-        stored: true,
+        stored: Some(Cycle::default()),
         ..Run::blank(id)
     })
 }
@@ -393,7 +406,7 @@ fn read_attempt(entries: &mut Reader<'_>) -> Result<(Attempt, Option<End>), Unus
     let (job, number) = (entries.u128()?, entries.small()?);
     let parts = entries.u16()?;
     let with = |bit: u16| parts & bit != 0;
-    let done = entries.u16()? & done::LASTING | done::STORED;
+    let done = entries.u16()? & done::LASTING;
     let name = NameId(entries.small()?);
     let agent = if with(has::AGENT) { entries.u128()? } else { 0 };
     let mut from = 0;
@@ -418,6 +431,7 @@ fn read_attempt(entries: &mut Reader<'_>) -> Result<(Attempt, Option<End>), Unus
         done,
         dispatchable: with(has::DISPATCHABLE),
         virtual_queued: with(has::VIRTUAL),
+        stored: Some(Cycle::default()),
         ..Attempt::new(0, job, number)
     };
     Ok((attempt, end))

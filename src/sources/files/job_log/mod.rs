@@ -48,8 +48,8 @@ impl JobLog {
         Self { stage: Stage::Reading(Box::new(Reader::new(input, partition, origin))) }
     }
 
-    /// The next events as lines of JSON; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Chunk>, SourceError> {
+    /// The next events as lines of JSON, in the empty arena given; `None` at the end.
+    pub(super) fn next(&mut self, arena: Vec<u8>) -> Result<Option<Chunk>, SourceError> {
         if let Stage::Reading(reader) = &mut self.stage {
             let rejected = reader.read(REJECTED_AT_ONCE)?;
             if !rejected.is_empty() {
@@ -59,7 +59,7 @@ impl JobLog {
             self.stage = Stage::Writing(Box::new(Replaying::new(table)));
         }
         match &mut self.stage {
-            Stage::Writing(replaying) => Ok(replaying.next()),
+            Stage::Writing(replaying) => Ok(replaying.next(arena)),
             Stage::Reading(_) => Ok(None),
         }
     }
@@ -73,8 +73,9 @@ impl Replaying {
         Self { table, waiting, steps: BinaryHeap::new(), writer: Writer::default(), next_line: 1 }
     }
 
-    fn next(&mut self) -> Option<Chunk> {
-        let mut chunk = Chunk { bytes: Vec::with_capacity(CHUNK_BYTES + 4_096), ..Chunk::default() };
+    fn next(&mut self, arena: Vec<u8>) -> Option<Chunk> {
+        let mut chunk = Chunk { bytes: arena, ..Chunk::default() };
+        chunk.bytes.reserve(CHUNK_BYTES + 4_096);
         chunk.first_line = self.next_line;
         while chunk.bytes.len() < CHUNK_BYTES {
             let Some(step) = self.next_step() else { break };

@@ -1,9 +1,11 @@
-//! The program's only `unsafe`: calls to librdkafka itself where its binding, rdkafka, panics or has none.
+//! The program's only `unsafe`: calls to librdkafka itself where its binding, rdkafka, panics, is slow or has none.
 //!
 //! Small on purpose: each function borrows what keeps its pointers alive, copies or lends bytes, and judges nothing.
 
-mod headers;
+mod burst;
+mod record;
 mod topic;
 
-pub(super) use headers::headers;
+pub(super) use burst::{Burst, Said};
+pub(super) use record::Record;
 pub(super) use topic::topic_id;
