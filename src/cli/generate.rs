@@ -61,7 +61,11 @@ impl Generate {
         };
         let noise = self.fleet.noise(NoiseOptions::default());
         let options = GenerateOptions { fleet, noise, target, rate: self.rate };
+        let (start_ms, to_kafka) = (options.fleet.start_ms, options.target == Target::Kafka);
         let made = generate(&config, options).map_err(anyhow::Error::from)?;
+        if to_kafka && let Some(note) = ahead(start_ms, made.last_ms, jiff::Timestamp::now().as_millisecond()) {
+            eprintln!("{note}");
+        }
         if std::io::stderr().is_terminal() && !made.cut_short {
             let counts = made.counts;
             eprintln!(
@@ -73,8 +77,37 @@ impl Generate {
     }
 }
 
+/// What to say of events in Kafka that lie in the future: a pipeline there would read them, and take them as earlier.
+fn ahead(start_ms: i64, last_ms: i64, now_ms: i64) -> Option<String> {
+    let text =
+        |ms: i64| jiff::Timestamp::from_second(ms.div_euclid(1000)).map(|time| time.to_string()).unwrap_or_default();
+    (last_ms > now_ms).then(|| {
+        format!(
+            "note: these events go on until {}, which is in the future; `run` takes what is further ahead than `max_skew` as \
+             that, and counts it as skewed. To have them end now: --start {}",
+            text(last_ms),
+            text(now_ms - (last_ms - start_ms))
+        )
+    })
+}
+
 /// Years 1970 to 9999: what the fleet lives through must have four digits too.
 fn start_time(text: &str) -> Result<i64, String> {
     let ms = super::replay::time_origin(text)?;
     if (0..250_000_000_000_000).contains(&ms) { Ok(ms) } else { Err("write a time from 1970 to 9890".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_in_the_future_are_noted_with_the_start_that_ends_them_now() {
+        assert_eq!(ahead(0, 7_200_000, 7_200_000), None);
+        let note = ahead(1_704_067_200_000, 1_704_074_400_000, 1_704_070_800_000).unwrap();
+        assert!(
+            note.contains("until 2024-01-01T02:00:00Z") && note.ends_with("--start 2023-12-31T23:00:00Z"),
+            "{note}"
+        );
+    }
 }

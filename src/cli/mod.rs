@@ -17,6 +17,7 @@ mod show;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unquoted;
 
 pub use failure::Failure;
 
@@ -90,7 +91,12 @@ pub fn start(
     around: &dyn Surroundings,
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
-    match Cli::try_parse_from(arguments)?.verb {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = Cli::try_parse_from(&arguments).map_err(|error| {
+        let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+        unquoted::unquoted(error, &texts)
+    })?;
+    match cli.verb {
         Verb::Run(verb) => verb.start(around),
         Verb::Demo(verb) => verb.start(around),
         Verb::Replay(verb) => verb.start(around),

@@ -1,6 +1,7 @@
 //! Flags for settings, made from the settings table for the verbs that use them; `--config` and `--set` beside.
 //!
-//! Weights, growing: `--x-y VALUE`, then `--set x_y=VALUE`.
+//! Weights, growing: `--x-y VALUE`, then `--set x_y=VALUE`. What does not fit is refused without being quoted: it may hold a
+//! password.
 
 use super::Failure;
 use crate::config::{
@@ -13,7 +14,7 @@ use crate::config::{
     table::{SETTINGS, Setting},
     value::Raw,
 };
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::ValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, builder::ValueParser, error::ErrorKind};
 use std::path::PathBuf;
 
 const HEADING: &str = "Settings";
@@ -65,7 +66,9 @@ impl<const VERBS: u16> FromArgMatches for SettingFlags<VERBS> {
             })
         };
         let mut given: Vec<_> = Self::settings().filter_map(from_flag).collect();
-        given.extend(matches.get_many::<Given>("set").into_iter().flatten().cloned());
+        for text in matches.get_many::<String>("set").into_iter().flatten() {
+            given.push(key_and_value(text).map_err(|problem| clap::Error::raw(ErrorKind::ValueValidation, problem))?);
+        }
         Ok(Self { file: matches.get_one::<PathBuf>("config").cloned(), given })
     }
 
@@ -88,7 +91,6 @@ fn set_flag() -> Arg {
     Arg::new("set")
         .long("set")
         .value_name("KEY=VALUE")
-        .value_parser(ValueParser::new(key_and_value))
         .action(ArgAction::Append)
         .help_heading(HEADING)
         .help("Any setting by its name, librdkafka's as kafka.a.b=VALUE; may be given several times")
@@ -110,9 +112,14 @@ fn flag(setting: &'static Setting, defaults: &Config) -> Arg {
     }
 }
 
-/// `--set job_ttl=24h`; `job-ttl` is understood, `kafka.a-b` is not touched.
-fn key_and_value(text: &str) -> Result<Given, String> {
-    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, as job_ttl=24h")?;
-    let name = if key.starts_with("kafka.") { key.to_owned() } else { key.replace('-', "_") };
+/// `--set job_ttl=24h`; `job-ttl` is understood, and `kafka."a.b"` as TOML has it; `kafka.a-b` is not touched.
+fn key_and_value(text: &str) -> Result<Given, &'static str> {
+    let refusal = "--set: write KEY=VALUE, as --set job_ttl=24h or --set kafka.security.protocol=SSL";
+    let (key, value) = text.split_once('=').ok_or(refusal)?;
+    let key = key.replace('"', "");
+    if key.is_empty() || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        return Err(refusal);
+    }
+    let name = if key.starts_with("kafka.") { key.clone() } else { key.replace('-', "_") };
     Ok(Given { name, value: Raw::Text(value.to_owned()), origin: Origin::Flag(format!("--set {key}")) })
 }

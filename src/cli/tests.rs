@@ -92,6 +92,16 @@ fn wrong_arguments_exit_with_2_and_say_what_to_write() {
         "run --config absent.toml",
         "run --set job_ttl",
         "run --set job-tll=24h",
+        "run --set kafka.sasl.mechansim=PLAIN",
+        "run --set kafka.fetch.max.bytes=many",
+        "run --set kafka.sasl.pasword=hunter2",
+        "run --set kafka.sasl.password hunter2",
+        "run --set kafka.sasl.password:hunter2",
+        "run --set postgres://flow:hunter2@db/flow?sslmode=require",
+        "run postgres://flow:hunter2@db/flow",
+        "run --brokers postgres://flow:hunter2@db/flow",
+        "replay x --state postgres://flow:hunter2@db/flow?sslmod=require",
+        "replay x --rate postgres://flow:hunter2@db/flow",
         "replay",
         "replay - -",
         "replay x --format csv",
@@ -107,6 +117,7 @@ fn wrong_arguments_exit_with_2_and_say_what_to_write() {
     for line in lines {
         let (code, message) = refused(line);
         assert_eq!(code, 2, "{line}");
+        assert!(!message.contains("hunter2"), "{message}");
         if !line.is_empty() {
             let _ = writeln!(all, "$ gocdnext-flow {line}\n{message}");
         }

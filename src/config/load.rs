@@ -7,8 +7,9 @@ use super::{
     Config, checks,
     environment::{self, CONFIG_VARIABLE, Surroundings},
     fault::{ConfigError, Fault, Origin},
-    grammar::nearest,
+    grammar::{Refusal, nearest},
     kafka,
+    kind::Kind,
     read::{self, Given},
     table::{SETTINGS, Setting},
 };
@@ -86,12 +87,7 @@ fn apply(loaded: &mut Loaded, given: Given) -> Result<(), Fault> {
         loaded.config.kafka.insert(property.to_owned(), value);
     } else {
         let setting = Setting::find(&given.name).ok_or_else(|| unknown(&given))?;
-        let value = setting.kind.read(&given.value).map_err(|refusal| Fault {
-            origin: given.origin.clone(),
-            problem: format!("`{}` is wrong: {}", setting.name, refusal.problem),
-            allowed: Some(setting.kind.allowed()),
-            suggestion: refusal.suggestion,
-        })?;
+        let value = setting.kind.read(&given.value).map_err(|refusal| refused(setting, &given, refusal))?;
         if !(setting.set)(&mut loaded.config, &value) {
             return Err(Fault {
                 origin: given.origin,
@@ -103,6 +99,19 @@ fn apply(loaded: &mut Loaded, given: Given) -> Result<(), Fault> {
     }
     loaded.origins.insert(given.name, given.origin);
     Ok(())
+}
+
+/// Addresses are refused without being quoted ([`crate::store::StateUrl`]); where one stands in a wrong place, so is the rest.
+fn refused(setting: &Setting, given: &Given, refusal: Refusal) -> Fault {
+    let hidden = given.value.may_hold_password() && !matches!(setting.kind, Kind::State | Kind::OptionalState);
+    let problem =
+        if hidden { "its value is not shown, for it may hold a password" } else { refusal.problem.as_str() };
+    Fault {
+        origin: given.origin.clone(),
+        problem: format!("`{}` is wrong: {problem}", setting.name),
+        allowed: Some(setting.kind.allowed()),
+        suggestion: refusal.suggestion.filter(|_| !hidden),
+    }
 }
 
 /// What was perhaps meant is written as the place wants it: variables in capitals, keys with `_`.

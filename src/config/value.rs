@@ -31,6 +31,15 @@ impl Raw {
         }
     }
 
+    /// Whether it looks like an address with a password in it, which belongs to another setting.
+    pub(super) fn may_hold_password(&self) -> bool {
+        match self {
+            Self::Text(text) => text.contains("://") || text.contains('@'),
+            Self::List(items) => items.iter().any(Self::may_hold_password),
+            Self::Number(_) | Self::Bool(_) | Self::Other(_) => false,
+        }
+    }
+
     /// The text of a scalar.
     pub(super) fn scalar(&self) -> Option<String> {
         match self {

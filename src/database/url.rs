@@ -99,6 +99,13 @@ fn postgres(url: &str) -> Result<(), UrlError> {
         let why = "`/`, `?`, `#` and `@` in a name or password are written `%2F`, `%3F`, `%23` and `%40`";
         return Err(UrlError(why.to_owned()));
     }
+    // as where parameters are put behind an address that has some: the second ones would be lost in a value
+    if parts.query.contains('?') {
+        return Err(UrlError(
+            "there is a second `?`: the first parameter stands behind a `?`, each further one behind a `&`"
+                .to_owned(),
+        ));
+    }
     for pair in parts.query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split_once('=').map_or(pair, |(name, _)| name);
         if !PARAMETERS.contains(&name) {
@@ -227,6 +234,7 @@ mod tests {
             "postgres://u:p@db:hunter2/state",
             "postgres://u:p@db/state?passwort=hunter2",
             "postgres://u:p@db/state?sslmode=maybe",
+            "postgres://u:hunter2@db/state?application_name=x?sslmode=verify-full",
         ] {
             let error = text.parse::<DatabaseUrl>().unwrap_err();
             assert!(!error.to_string().contains("hunter2"), "{text}: {error}");

@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     sinks::events::{EventProducer, ProduceError},
 };
+use dataflows::time::Millis;
 use flate2::{Compression, write::GzEncoder};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -42,6 +43,8 @@ pub struct GenerateOptions {
 pub struct Generated {
     pub jobs: u64,
     pub counts: Counts,
+    /// Time of the last event, in Unix ms; 0: there was none.
+    pub last_ms: Millis,
     /// The reader of standard output went away before the end.
     pub cut_short: bool,
 }
@@ -69,13 +72,15 @@ pub fn generate(config: &Config, options: GenerateOptions) -> Result<Generated, 
         records: Noise::new(Fleet::new(options.fleet), options.noise),
         pace: Pace::new(options.rate),
         handed: 0,
+        last_ms: 0,
     };
     let cut_short = match options.target {
         Target::File(path) => run.write_file(path)?,
         Target::Kafka => run.produce(config).map(|()| false)?,
     };
     run.bar.finish_and_clear();
-    Ok(Generated { jobs: run.records.inner().jobs_made(), counts: run.records.counts(), cut_short })
+    let (jobs, counts) = (run.records.inner().jobs_made(), run.records.counts());
+    Ok(Generated { jobs, counts, last_ms: run.last_ms, cut_short })
 }
 
 /// A generation under way.
@@ -84,6 +89,7 @@ struct Generation {
     pace: Pace,
     bar: ProgressBar,
     handed: u64,
+    last_ms: Millis,
 }
 
 impl Generation {
@@ -91,6 +97,7 @@ impl Generation {
         let record = self.records.next()?;
         self.pace.wait();
         self.handed += 1;
+        self.last_ms = self.last_ms.max(record.time_ms);
         if self.handed.is_multiple_of(4096) {
             self.bar.set_position(self.records.inner().jobs_made());
         }

@@ -77,11 +77,14 @@ impl Inputs {
     pub async fn ask_policies(&self, store: &Store) -> Result<(), StoreError> {
         let found = store.policies().await?;
         if self.policies.load().as_deref() != Some(&found) {
-            tracing::info!(
-                default = ?found.default,
-                projects = found.projects.len(),
-                "these policies of retention hold from now on"
+            let default = found.default.as_ref().map_or_else(
+                || "none".to_owned(),
+                |policy| {
+                    let archive = if policy.archive { "archived first" } else { "not archived" };
+                    format!("{} days, {archive}", policy.log_retention_days)
+                },
             );
+            tracing::info!(default, projects = found.projects.len(), "these policies of retention hold from now on");
             self.policies.store(Some(Arc::new(found)));
         }
         Ok(())

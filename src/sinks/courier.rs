@@ -3,9 +3,9 @@
 //! Delivered at least once: what was not acknowledged is sent again, also after a restart of whoever sends.
 
 use super::dead_letters::SinkError;
-use crate::config::Config;
+use crate::config::{Config, kafka::refused};
 use crate::sources::{
-    kafka::{Quiet, client_settings, refused},
+    kafka::{Quiet, client_settings},
     stop::Stop,
 };
 use rdkafka::{

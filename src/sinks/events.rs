@@ -2,7 +2,7 @@
 //!
 //! A full queue makes the sender wait (I6); an event that the broker did not take is an error, never silence.
 
-use crate::sources::kafka::{Quiet, refused};
+use crate::{config::kafka::refused, sources::kafka::Quiet};
 use rdkafka::{
     ClientConfig, ClientContext, Message,
     config::RDKafkaLogLevel,

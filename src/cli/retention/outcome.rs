@@ -2,7 +2,7 @@
 
 use crate::retention::{Obstacle, Outcome, Report, examine::JOBS_WITHOUT_END};
 use clap::ValueEnum;
-use dataflows::retention::{Partition, Reason, partitions::told as time};
+use dataflows::retention::{Fact, Partition, Reason, partitions::told as time};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -32,12 +32,20 @@ pub fn told_one(partition: &Partition, outcome: &Outcome) -> String {
     let bounds = format!("  lines from {} to {}\n", time(partition.lower), time(partition.upper));
     let (facts, jobs) = match outcome {
         Outcome::Blocked(Obstacle { facts, jobs, .. }) => (
-            facts.iter().map(|(name, fact)| format!("  {name}: {}\n", json!(fact))).collect(),
+            facts.iter().map(|(name, fact)| format!("  {name}: {}\n", shown(name, fact))).collect(),
             jobs.iter().map(|job| format!("  job {}\n", Uuid::from_u128(*job))).collect(),
         ),
         _ => (String::new(), String::new()),
     };
     line(partition, outcome) + &bounds + &facts + &jobs + &way_out(partition, outcome)
+}
+
+/// Times as people read them; in JSON they are Unix ms.
+fn shown(name: &str, fact: &Fact) -> String {
+    match fact {
+        Fact::Number(ms) if matches!(name, "lower" | "upper" | "due") || name.ends_with("_at") => time(*ms),
+        other => json!(other).to_string(),
+    }
 }
 
 /// The command that clears the way, where one does.

@@ -5,6 +5,7 @@
 //! a month less, as if a month had passed; the archives of that month's jobs come a step later, and what is in the way of
 //! no drop goes. The jobs of that year are told of as late events, which is what they are.
 
+mod archivist;
 mod year;
 
 use super::wall_ms;
@@ -16,11 +17,13 @@ use crate::{
     store::{StateUrl, Store},
 };
 use anyhow::Context;
+use archivist::Archivist;
 use dataflows::{
     event::Id,
     retention::{Policy, policy::DAY_MS},
 };
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{
         Arc,
@@ -60,6 +63,7 @@ pub struct Logs {
     database: LogDatabase,
     store: Store,
     producer: EventProducer,
+    archivist: Archivist,
     year: Year,
     ended: Receiver<Id>,
 }
@@ -95,8 +99,9 @@ impl Logs {
             Ok::<_, anyhow::Error>((database, store))
         })?;
         let producer = EventProducer::new(&config.brokers, &config.topic, &config.kafka)?;
+        let archivist = Archivist::new(config)?;
         let (tell, ended) = sync_channel(MOST_WAITING);
-        Ok((Self { runtime, database, store, producer, year, ended }, Ended(tell)))
+        Ok((Self { runtime, database, store, producer, archivist, year, ended }, Ended(tell)))
     }
 
     /// Goes on by the clock, from the first series shown on.
@@ -116,6 +121,7 @@ impl Logs {
         let mut next = None;
         while stopped.recv_timeout(WRITE_EVERY) == Err(RecvTimeoutError::Timeout) {
             self.write()?;
+            self.archive()?;
             // what is sent before all is caught up would not be late
             if next.is_none() && published.snapshot.load().is_some() {
                 self.send(&self.year.jobs())?;
@@ -127,6 +133,18 @@ impl Logs {
             }
         }
         Ok(())
+    }
+
+    /// Archives what is asked for and has no archive yet: the fleet may have been faster.
+    fn archive(&self) -> anyhow::Result<()> {
+        let asked = self.archivist.asked();
+        let jobs: Vec<Id> = asked.iter().map(|asked| asked.job).collect();
+        let archived: BTreeSet<_> = {
+            let rows = self.runtime.block_on(self.store.log_rows(&jobs))?;
+            rows.into_iter().filter(|row| row.archived_at.is_some()).map(|row| row.key()).collect()
+        };
+        let open = asked.iter().filter(|asked| !archived.contains(&(asked.job, asked.run, asked.attempt)));
+        self.send(&open.map(|asked| asked.answer(wall_ms())).collect::<Vec<_>>())
     }
 
     /// A month passes.

@@ -1,7 +1,7 @@
 //! The librdkafka clients: which settings exactness needs, and what becomes of librdkafka's own messages.
 
 use super::SourceError;
-use crate::config::{Config, kafka};
+use crate::config::{Config, kafka::refused};
 use rdkafka::{
     ClientConfig, ClientContext,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
@@ -121,19 +121,6 @@ pub(super) fn create<T: FromClientConfigAndContext<Quiet>>(
     context: Quiet,
 ) -> Result<T, SourceError> {
     settings.create_with_context(context).map_err(|error| SourceError::Settings(refused(error)))
-}
-
-/// Why librdkafka makes no client. Its own text would show the value that it refuses.
-#[must_use]
-pub fn refused(error: KafkaError) -> String {
-    match error {
-        KafkaError::ClientConfig(_, what, name, value) => {
-            let shown = if kafka::is_secret(&name) { kafka::MASK } else { &value };
-            let what = if kafka::is_secret(&name) { what.replace(&value, kafka::MASK) } else { what };
-            format!("librdkafka refuses kafka.\"{name}\" = \"{shown}\": {what}")
-        }
-        other => format!("librdkafka refuses its settings: {other}"),
-    }
 }
 
 /// Settings that every client has, the user's own above ours.

@@ -33,7 +33,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-pub use client::{Health, Quiet, refused, settings as client_settings};
+pub use client::{Health, Quiet, settings as client_settings};
 pub use start::StartAt;
 pub use survey::{Point, Survey, survey};
 pub use watch::Watcher;
