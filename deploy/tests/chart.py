@@ -1,6 +1,7 @@
 """What the tests of the chart share: helm, and a look at what it renders."""
 
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -80,3 +81,11 @@ class Rendered:
     def environment(self) -> dict:
         """Variables by name: a text, or the reference to a Secret."""
         return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in self.container()["env"]}
+
+    def resolved(self, secrets: dict) -> dict:
+        """Variables as the container has them: Secrets by their keys, and `$(NAME)` of a variable further up."""
+        variables = {}
+        for name, value in self.environment().items():
+            text = value if isinstance(value, str) else secrets[value["secretKeyRef"]["key"]]
+            variables[name] = re.sub(r"\$\((\w+)\)", lambda found: variables.get(found[1], found[0]), text)
+        return variables

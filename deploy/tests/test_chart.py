@@ -41,12 +41,11 @@ class Examples(unittest.TestCase):
             self.assertEqual(conform(spoilt)["summary"]["invalid"], 1, f"no-such-{field} is found")
 
     def test_the_program_takes_the_environment(self):
-        secrets = {"state-url": "postgres://u:p@db/state", "url": "postgres://u:p@db/state", "logs-url": "postgres://u:p@db/logs"}
+        secrets = dict.fromkeys(("state-url", "url", "logs-url", "uri"), "postgres://u:p@db/flow")
+        secrets |= dict.fromkeys(("username", "password"), "secret")
         for example in EXAMPLES:
             with self.subTest(example.name):
-                variables = {}
-                for name, value in Rendered(template(example)).environment().items():
-                    variables[name] = value if isinstance(value, str) else secrets.get(value["secretKeyRef"]["key"], "secret")
+                variables = Rendered(template(example)).resolved(secrets)
                 clean = {"PATH": os.environ["PATH"]}
                 shown = subprocess.run([program(), "config", "show"], env=clean | variables, capture_output=True, text=True)
                 self.assertEqual(shown.returncode, 0, shown.stderr)
@@ -69,6 +68,9 @@ class Refusals(unittest.TestCase):
         ({"kafka": {"properties": {"sasl.password": "p"}}}, "which is a secret: put it into a Secret"),
         ({"kafka": {"tls": {"certificateKey": "tls.crt"}}}, "set both or neither"),
         ({"kafka": {"tls": {"existingSecret": "t"}}}, "but security.protocol is plaintext"),
+        ({"state": {"postgres": {"tls": {"existingSecret": "t"}}}}, "set state.type to postgres, or leave it out"),
+        ({"logDatabase": {"tls": {"existingSecret": "t"}}}, "but no log database"),
+        (merged(POSTGRES, {"state": {"postgres": {"tls": {"existingSecret": "t", "certificateKey": "c"}}}}), "set all or none"),
         ({"settings": {"ha": True}}, "settings.ha has a place of its own in this chart: ha"),
         ({"settings": {"topic": "t"}}, "settings.topic has a place of its own in this chart: kafka.topic"),
         ({"settings": {"retention_execute": True}}, "needs the log database"),
@@ -102,6 +104,7 @@ class Refusals(unittest.TestCase):
         ({"server": {"serviceMonitor": {"interval": "30"}}}, "/server/serviceMonitor/interval"),
         ({"state": {"type": "mysql"}}, "/state/type"),
         ({"ha": "yes"}, "/ha"),
+        (merged(POSTGRES, {"state": {"postgres": {"tls": {"mode": "prefer"}}}}), "/state/postgres/tls/mode"),
         ({"settings": {"Job-TTL": "1h"}}, "'Job-TTL' does not match"),
         ({"agentAutoscaling": {"threshold": 0}}, "/agentAutoscaling/threshold"),
     ]
@@ -178,6 +181,22 @@ class Server(unittest.TestCase):
         self.assertEqual(variables["GOCDNEXT_FLOW_KAFKA_SASL_PASSWORD"], reference("flow-kafka", "password"))
         self.assertEqual(variables["GOCDNEXT_FLOW_KAFKA_SSL_CA_LOCATION"], "/etc/gocdnext-flow/kafka-tls/ca.crt")
         self.assertNotIn("Secret", rendered.by_kind)
+
+    def test_certificates_of_databases_are_mounted_and_named_behind_their_urls(self):
+        rendered = Rendered.example("postgres-tls")
+        variables = rendered.resolved({"url": "postgres://u:p@db/state", "uri": "postgresql://u@db/logs"})
+        state, logs = "/etc/gocdnext-flow/state-tls", "/etc/gocdnext-flow/log-database-tls"
+        self.assertEqual(variables["GOCDNEXT_FLOW_STATE"], f"postgres://u:p@db/state?sslmode=verify-full&sslrootcert={state}/ca.crt")
+        named = f"sslrootcert={logs}/ca.crt&sslcert={logs}/tls.crt&sslkey={logs}/tls.key"
+        self.assertEqual(variables["GOCDNEXT_FLOW_LOG_DATABASE"], f"postgresql://u@db/logs?sslmode=verify-full&{named}")
+        mounts = {mount["mountPath"]: mount for mount in rendered.container()["volumeMounts"]}
+        volumes = {volume["name"]: volume for volume in rendered.pod()["volumes"]}
+        for folder, secret in ((state, "flow-database-ca"), (logs, "flow-logs-tls")):
+            self.assertTrue(mounts[folder]["readOnly"])
+            self.assertEqual(volumes[mounts[folder]["name"]]["secret"], {"secretName": secret, "defaultMode": 0o440})
+        # the public authorities, checked all the same
+        public = Rendered.of(merged(POSTGRES, {"state": {"postgres": {"tls": {"existingSecret": "t", "caKey": ""}}}}))
+        self.assertEqual(public.environment()["GOCDNEXT_FLOW_STATE"], "$(STATE_URL)?sslmode=verify-full")
 
     def test_settings_keep_their_values(self):
         settings = {"max_remembered_ids": 200000000, "duration_buckets": ["1s", "5m"], "job_results": False, "job_ttl": "48h"}

@@ -34,6 +34,44 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "flow.stateFolder" }}/var/lib/gocdnext-flow{{ end }}
 {{- define "flow.tlsFolder" }}/etc/gocdnext-flow/kafka-tls{{ end }}
 
+{{- /*
+What stands behind the URL of a database: how it is asked for by TLS, and the files of the Secret mounted in `folder`.
+The Secret with the URL is often made by an operator and cannot be edited.
+*/ -}}
+{{- define "flow.databaseParameters" -}}
+sslmode={{ .tls.mode }}
+{{- with .tls.caKey }}&sslrootcert={{ $.folder }}/{{ . }}{{ end }}
+{{- with .tls.certificateKey }}&sslcert={{ $.folder }}/{{ . }}{{ end }}
+{{- with .tls.privateKeyKey }}&sslkey={{ $.folder }}/{{ . }}{{ end }}
+{{- end }}
+
+{{- /* The variable `name` with the address of a database, as it is in its Secret or with parameters of TLS. */ -}}
+{{- define "flow.database" -}}
+{{- if .database.tls.existingSecret -}}
+{{ include "flow.fromSecret" (dict "name" .plain "secret" .database.existingSecret "key" .database.key) }}
+- name: {{ .name }}
+  value: "$({{ .plain }})?{{ include "flow.databaseParameters" (dict "tls" .database.tls "folder" .folder) }}"
+{{- else -}}
+{{ include "flow.fromSecret" (dict "name" .name "secret" .database.existingSecret "key" .database.key) }}
+{{- end }}
+{{- end }}
+
+{{- define "flow.stateTlsFolder" }}/etc/gocdnext-flow/state-tls{{ end }}
+{{- define "flow.logDatabaseTlsFolder" }}/etc/gocdnext-flow/log-database-tls{{ end }}
+
+{{- /* Secrets with certificates: a list of what is mounted where, as `volume: {secret, folder}`. */ -}}
+{{- define "flow.certificates" -}}
+{{- with .Values.kafka.tls.existingSecret }}
+kafka-tls: {secret: {{ . }}, folder: {{ include "flow.tlsFolder" $ }}}
+{{- end }}
+{{- with .Values.state.postgres.tls.existingSecret }}
+state-tls: {secret: {{ . }}, folder: {{ include "flow.stateTlsFolder" $ }}}
+{{- end }}
+{{- with .Values.logDatabase.tls.existingSecret }}
+log-database-tls: {secret: {{ . }}, folder: {{ include "flow.logDatabaseTlsFolder" $ }}}
+{{- end }}
+{{- end }}
+
 {{- /* A value of YAML as a setting takes it: lists by commas, whole numbers without an exponent. */ -}}
 {{- define "flow.text" -}}
 {{- if kindIs "slice" . }}{{ join "," . }}{{ else if kindIs "float64" . }}{{ . | int64 }}{{ else }}{{ . }}{{ end }}
@@ -62,11 +100,11 @@ GOCDNEXT_FLOW_KAFKA_{{ . | upper | replace "." "_" }}
 - name: GOCDNEXT_FLOW_STATE
   value: sqlite:{{ include "flow.stateFolder" . }}/gocdnext-flow.db
 {{- else -}}
-{{ with .Values.state.postgres }}{{ include "flow.fromSecret" (dict "name" "GOCDNEXT_FLOW_STATE" "secret" .existingSecret "key" .key) }}{{ end }}
+{{ include "flow.database" (dict "name" "GOCDNEXT_FLOW_STATE" "plain" "STATE_URL" "database" .Values.state.postgres "folder" (include "flow.stateTlsFolder" .)) }}
 {{- end }}
 {{- with .Values.logDatabase }}
 {{- if .existingSecret }}
-{{ include "flow.fromSecret" (dict "name" "GOCDNEXT_FLOW_LOG_DATABASE" "secret" .existingSecret "key" .key) }}
+{{ include "flow.database" (dict "name" "GOCDNEXT_FLOW_LOG_DATABASE" "plain" "LOG_DATABASE_URL" "database" . "folder" (include "flow.logDatabaseTlsFolder" $)) }}
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}

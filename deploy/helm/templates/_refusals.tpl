@@ -4,6 +4,7 @@ values.schema.json's business. Included by deployment.yaml, which is always rend
 */ -}}
 {{- define "flow.refusals" -}}
 {{- include "flow.refusals.state" . -}}
+{{- include "flow.refusals.databases" . -}}
 {{- include "flow.refusals.kafka" . -}}
 {{- include "flow.refusals.settings" . -}}
 {{- include "flow.refusals.agents" . -}}
@@ -31,6 +32,20 @@ values.schema.json's business. Included by deployment.yaml, which is always rend
 {{- end }}
 {{- if and .Values.server.podDisruptionBudget.enabled (not .Values.ha) }}
 {{- fail "server.podDisruptionBudget needs ha: with a single replica it would stop every node from being drained" }}
+{{- end }}
+{{- end }}
+
+{{- define "flow.refusals.databases" -}}
+{{- if and .Values.state.postgres.tls.existingSecret (ne .Values.state.type "postgres") }}
+{{- fail "state.postgres.tls.existingSecret is set, but state.type is sqlite: set state.type to postgres, or leave it out" }}
+{{- end }}
+{{- if and .Values.logDatabase.tls.existingSecret (not .Values.logDatabase.existingSecret) }}
+{{- fail "logDatabase.tls.existingSecret is set, but no log database: name the Secret that holds its URL in logDatabase.existingSecret" }}
+{{- end }}
+{{- range $name, $tls := dict "state.postgres.tls" .Values.state.postgres.tls "logDatabase.tls" .Values.logDatabase.tls }}
+{{- if and (or $tls.certificateKey $tls.privateKeyKey) (not (and $tls.certificateKey $tls.privateKeyKey $tls.existingSecret)) }}
+{{- fail (printf "%s: certificateKey, privateKeyKey and existingSecret go together: set all or none" $name) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
