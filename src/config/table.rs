@@ -127,7 +127,7 @@ settings! {
         topic = topic, Kind::Topic, LIVE | GENERATE | RESET, "Topic of the events";
         dead_letter_topic = dead_letter_topic, Kind::Topic, LIVE, "Topic for records that cannot be read, with their origin and the reason";
         group_id = group_id, Kind::Text, RUN, "Consumer group to which offsets are committed, for lag tools only";
-        kafka_queue_bytes = kafka_queue_bytes, Kind::Size { min: 1 << 20, max: 2 << 30 }, LIVE, "Memory that librdkafka may fill with records read ahead; an epoch that has read so much ends early";
+        kafka_queue_bytes = kafka_queue_bytes, Kind::Size { min: 1 << 20, max: 2 << 30 }, LIVE, "Memory that librdkafka may fill with records read ahead, at most one for each 2 KiB; an epoch that has read so much ends early";
     }
     "Pipeline" {
         workers = workers, count(1, 256), FLOW, "Dataflow threads";

@@ -141,6 +141,7 @@ fn watch(stage: &mut Stage, away: Away, stopped: Instant, outage: Duration) -> R
             ensure!(look.shown.epoch() == first.shown.epoch(), "an epoch without a database: {look}");
             let before = std::mem::replace(&mut age, look.own("commit_age_seconds"));
             ensure!(age > before, "the commit's age was {before} s, then {age} s");
+            ensure!(look.own("kafka_lag_records") > 0.0, "events go on coming and nothing is read: {look}");
         }
         let most = first.rss_mib + MAY_GROW_MIB;
         ensure!(look.rss_mib <= most, "I6: memory has grown from {} to {} MiB", first.rss_mib, look.rss_mib);

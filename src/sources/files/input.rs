@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 use std::{
     fmt,
     fs::File,
-    io::{self, Chain, Cursor, Read},
+    io::{self, Cursor, Read},
     path::Path,
     sync::{
         Arc,
@@ -50,6 +50,8 @@ pub(crate) struct Input {
     name: String,
     kind: Kind,
     reader: Box<dyn Read + Send>,
+    /// Counts what is read of a plain file; of a compressed one its raw bytes are counted underneath.
+    plain_bytes: Option<Arc<AtomicU64>>,
     total_bytes: Option<u64>,
 }
 
@@ -81,11 +83,10 @@ impl Input {
     fn new(
         name: String,
         promised: Kind,
-        raw: impl Read + Send + 'static,
+        mut raw: impl Read + Send + 'static,
         total_bytes: Option<u64>,
         read_bytes: Arc<AtomicU64>,
     ) -> Result<Self, SourceError> {
-        let mut raw = Counted { raw, read_bytes };
         let mut magic = Vec::with_capacity(MAGIC_BYTES);
         let limit = u64::try_from(MAGIC_BYTES).unwrap_or(u64::MAX);
         let read = (&mut raw).take(limit).read_to_end(&mut magic);
@@ -94,19 +95,38 @@ impl Input {
         if kind == Kind::Plain && promised != Kind::Plain {
             return Err(SourceError::NotCompressed { file: name, kind: promised.name() });
         }
+        add(&read_bytes, magic.len());
         let bom = magic.starts_with(b"\xef\xbb\xbf");
         let mut start = Cursor::new(magic);
         start.set_position(if bom { 3 } else { 0 });
-        let whole: Chain<_, _> = start.chain(raw);
+        let plain_bytes = (kind == Kind::Plain).then(|| Arc::clone(&read_bytes));
         let reader: Box<dyn Read + Send> = match kind {
-            Kind::Plain => Box::new(whole),
-            Kind::Gzip => Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, whole))),
+            Kind::Plain => Box::new(start.chain(raw)),
+            Kind::Gzip => {
+                let counted = start.chain(Counted { raw, read_bytes });
+                Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(64 << 10, counted)))
+            }
             Kind::Zstd => {
-                let decoder = zstd::stream::read::Decoder::new(whole);
+                let decoder = zstd::stream::read::Decoder::new(start.chain(Counted { raw, read_bytes }));
                 Box::new(decoder.map_err(|error| SourceError::Open { file: name.clone(), error })?)
             }
         };
-        Ok(Self { name, kind, reader, total_bytes })
+        Ok(Self { name, kind, reader, plain_bytes, total_bytes })
+    }
+
+    /// Appends what comes next, up to so many bytes, and says how many; fewer only at the end. Room that is not written
+    /// yet is not cleared first, as a reader of one's own between here and the file would have it.
+    pub(super) fn fill(&mut self, bytes: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        let read = (&mut self.reader).take(most).read_to_end(bytes)?;
+        self.count(read);
+        Ok(read)
+    }
+
+    fn count(&self, read: usize) {
+        if let Some(plain_bytes) = &self.plain_bytes {
+            add(plain_bytes, read);
+        }
     }
 
     /// As shown to people.
@@ -136,8 +156,14 @@ impl Input {
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.reader.read(buffer)
+        let read = self.reader.read(buffer)?;
+        self.count(read);
+        Ok(read)
     }
+}
+
+fn add(bytes: &AtomicU64, read: usize) {
+    bytes.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
 }
 
 fn recognise(magic: &[u8], file: &str) -> Result<Kind, SourceError> {
@@ -165,7 +191,7 @@ struct Counted<R> {
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.raw.read(buffer)?;
-        self.read_bytes.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+        add(&self.read_bytes, read);
         Ok(read)
     }
 }

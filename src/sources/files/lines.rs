@@ -10,7 +10,6 @@ use dataflows::{
     time::Millis,
 };
 use memchr::{memchr, memchr_iter, memmem, memrchr};
-use std::io::Read;
 
 /// The hard cap on what is kept of one line: 16 MiB.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
@@ -79,7 +78,7 @@ impl Lines {
         let wanted = CHUNK_BYTES.saturating_sub(bytes.len()).max(CHUNK_BYTES / 2).max(bytes.len() / 2);
         let room = self.max_line_bytes.saturating_sub(bytes.len()).max(1);
         let wanted = wanted.min(room);
-        let read = (&mut self.input).take(u64::try_from(wanted).unwrap_or(u64::MAX)).read_to_end(bytes);
+        let read = self.input.fill(bytes, wanted);
         let read = read.map_err(|error| self.explain(error, bytes))?;
         self.ended = read < wanted;
         Ok(())

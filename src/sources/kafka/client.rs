@@ -10,6 +10,9 @@ use rdkafka::{
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// What a record of some hundred bytes that is read ahead takes of memory: librdkafka keeps more about it than it is long.
+const BYTES_OF_SMALL_RECORD: usize = 2 << 10;
+
 /// What librdkafka said last about its connections: the reason shown when Kafka cannot be asked.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<Said>>);
@@ -154,6 +157,9 @@ pub(super) fn consumer_settings(config: &Config) -> ClientConfig {
     ours("allow.auto.create.topics", "false");
     let kbytes = (config.kafka_queue_bytes >> 10).max(1);
     ours("queued.max.messages.kbytes", &kbytes.to_string());
+    // librdkafka counts keys and values alone
+    let records = (config.kafka_queue_bytes / BYTES_OF_SMALL_RECORD).max(1);
+    ours("queued.min.messages", &records.to_string());
     ours("group.id", &config.group_id);
     // exactness rests on these: what is seen, and what counts as read (I1, I4)
     ours("isolation.level", "read_committed");

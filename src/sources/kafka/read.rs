@@ -132,6 +132,7 @@ impl Reader {
             if Instant::now() >= self.epoch_due || self.intake.is_full() {
                 // without room the open epoch grows longer, and nothing more is polled into it
                 if !self.shared.in_flight.wait_for_room(PATIENCE) {
+                    self.show_lag();
                     continue;
                 }
                 self.end_epoch()?;
