@@ -117,6 +117,10 @@ fn nothing_that_is_served_or_logged_holds_a_secret() {
         pages.push(body);
     }
     let said = eventually("it logs", || Some(life.said()).filter(|said| said.contains("librdkafka")));
+    let whole_lines = said.rsplit_once('\n').expect("a line that has ended").0.lines();
+    for line in whole_lines {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "a line of the log that is no JSON: {line}");
+    }
     pages.push(said);
     for page in pages {
         assert!(!page.contains(CANARY), "{page}");

@@ -1,11 +1,11 @@
 //! The librdkafka clients: which settings exactness needs, and what becomes of librdkafka's own messages.
 
-use super::SourceError;
+use super::{SourceError, raw::log_quietly};
 use crate::config::{Config, kafka::refused};
 use rdkafka::{
     ClientConfig, ClientContext,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::{BaseConsumer, ConsumerContext},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -115,7 +115,9 @@ impl Clients {
         let health = Health::default();
         let quiet = Quiet { health: health.clone() };
         let consumer = consumer_settings(config);
-        Ok(Self { reader: create(&consumer, quiet.clone())?, watcher: create(&consumer, quiet)?, health })
+        let reader: BaseConsumer<Quiet> = create(&consumer, quiet.clone())?;
+        log_quietly(reader.client());
+        Ok(Self { reader, watcher: create(&consumer, quiet)?, health })
     }
 }
 

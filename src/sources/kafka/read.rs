@@ -152,7 +152,11 @@ impl Reader {
                 self.rights.granted();
                 self.intake.take(Record::polled(&message))?;
             }
-            Some(Err(error)) => self.fault(&error)?,
+            // what follows is often its cause, which a burst would only log
+            Some(Err(error)) => {
+                self.fault(&error)?;
+                return self.flush_in_time();
+            }
             None => {
                 self.intake.tracker.drained(Instant::now());
                 return self.flush_in_time();

@@ -3,9 +3,11 @@
 //! Small on purpose: each function borrows what keeps its pointers alive, copies or lends bytes, and judges nothing.
 
 mod burst;
+mod log;
 mod record;
 mod topic;
 
 pub(super) use burst::{Burst, Said};
+pub(super) use log::log_quietly;
 pub(super) use record::Record;
 pub(super) use topic::topic_id;
