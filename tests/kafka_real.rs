@@ -189,9 +189,12 @@ fn dead_letters_wait_for_their_topic_and_those_too_large_go_without_their_value(
     live.eventually("the records are read", || {
         (live.published.own.lag.lock().unwrap().get(&0) == Some(&0)).then_some(())
     });
+    let why = live.eventually("it says what it waits for", || live.published.own.held_up());
+    assert_eq!(why, "dead letters cannot be sent to letters.dead-letters: the topic does not exist");
     assert_eq!(live.runs(), None, "I5: nothing is shown before its dead letters are safe");
     broker.topic("letters.dead-letters", 1, &[]);
     live.wait_for_runs(3);
+    assert_eq!(live.published.own.held_up(), None);
     let mut letters = kafka::letters(&broker.address(), "letters.dead-letters", 2);
     letters.sort_by_key(|letter| std::cmp::Reverse(letter.key.clone()));
     assert_eq!((letters[0].key.as_slice(), letters[0].value.as_slice()), (&b"small"[..], &b"{"[..]));

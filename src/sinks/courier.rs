@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// thread, with a tenth of this, is most of what an idle process does.
 const SERVE_FOR: Duration = Duration::from_secs(1);
 
+/// How long it is asked what is wrong with the topic.
+const ASK_WITHIN: Duration = Duration::from_secs(2);
+
 /// What became of the letters sent, by their place in the list.
 #[derive(Debug, Default)]
 struct Answers {
@@ -214,12 +217,15 @@ impl Courier {
         SinkError { target: self.topic.clone(), cause: cause.to_string() }
     }
 
-    /// Says once that records do not get through, and once that they do again.
+    /// Says once that records do not get through, and once that they do again. Why is told as it is now: one trouble may
+    /// follow on another.
     fn note(&mut self, trouble: Option<RDKafkaErrorCode>) {
         match trouble {
-            Some(code) if !self.in_trouble => {
-                let reason = self.context.quiet.health.take().unwrap_or_else(|| code.to_string());
-                tracing::warn!(topic = self.topic, "{} cannot be sent: {reason}; keeps trying", self.what);
+            Some(code) => {
+                let reason = self.reason(code);
+                if !self.in_trouble {
+                    tracing::warn!(topic = self.topic, "{} cannot be sent: {reason}; keeps trying", self.what);
+                }
                 self.tell(Some(format!("{} cannot be sent to {}: {reason}", self.what, self.topic)));
             }
             None if self.in_trouble => {
@@ -229,6 +235,15 @@ impl Courier {
             _ => {}
         }
         self.in_trouble = trouble.is_some();
+    }
+
+    /// What people can act on. Of a topic that is not there librdkafka says only that time is up.
+    fn reason(&self, code: RDKafkaErrorCode) -> String {
+        let said = self.context.quiet.health.take();
+        if let Some(answer) = self.producer.as_ref().and_then(|producer| of_topic(producer, &self.topic)) {
+            return answer;
+        }
+        said.unwrap_or_else(|| code.to_string())
     }
 
     fn tell(&self, reason: Option<String>) {
@@ -322,6 +337,18 @@ impl Courier {
         }
         trouble
     }
+}
+
+/// What the brokers have against the topic; `None`: nothing, or they do not answer.
+fn of_topic(producer: &BaseProducer<Context>, topic: &str) -> Option<String> {
+    let metadata = producer.client().fetch_metadata(Some(topic), ASK_WITHIN).ok()?;
+    let code = RDKafkaErrorCode::from(metadata.topics().iter().find(|found| found.name() == topic)?.error()?);
+    Some(match code {
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            "the topic does not exist".to_owned()
+        }
+        code => code.to_string(),
+    })
 }
 
 /// Sends one record; `false`: there is no room now.
