@@ -1,7 +1,7 @@
 //! What the pipeline has published and how it is: written by the wiring, read by the HTTP side, locked by neither.
 
 use arc_swap::ArcSwapOption;
-use dataflows::{names::Names, registry::Snapshot};
+use dataflows::{names::Names, registry::Snapshot, time::Millis};
 use prometheus::{Histogram, HistogramOpts, Registry, process_collector::ProcessCollector};
 use std::{
     collections::BTreeMap,
@@ -12,6 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
+
+/// Series of a moment at most this far from now count as caught up: older ones tell of then, and
+/// where stream time is ahead, timers are.
+pub const CAUGHT_UP_MS: Millis = 60_000;
+
+/// A count that is not known.
+pub const UNKNOWN: u64 = u64::MAX;
 
 /// Shared by the publisher (one writer) and any number of scrapes.
 #[derive(Debug)]
@@ -42,6 +49,8 @@ pub struct OwnHealth {
     pub epochs_in_flight: AtomicU64,
     pub records: AtomicU64,
     pub checkpoint_bytes: AtomicU64,
+    /// Decisions that Kafka has not acknowledged; [`UNKNOWN`] also where retention is off.
+    pub outbox: AtomicU64,
     /// Records behind the end, by partition.
     pub lag: Mutex<BTreeMap<u32, u64>>,
     /// Takes the duration of each commit, in seconds.
@@ -120,6 +129,7 @@ impl OwnHealth {
             epochs_in_flight: AtomicU64::new(0),
             records: AtomicU64::new(0),
             checkpoint_bytes: AtomicU64::new(0),
+            outbox: AtomicU64::new(UNKNOWN),
             lag: Mutex::default(),
             commit_duration,
             scrape_duration,

@@ -2,15 +2,12 @@
 
 use super::{Value, text::Text};
 use crate::{
-    published::{OwnHealth, Published},
+    published::{CAUGHT_UP_MS, OwnHealth, Published, UNKNOWN},
     version,
 };
 use dataflows::{registry::Snapshot, series::SeriesType, time::Millis};
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use std::sync::{PoisonError, atomic::Ordering::Relaxed};
-
-/// Stream time at most this old counts as caught up.
-const CAUGHT_UP_MS: Millis = 60_000;
 
 pub(super) fn write(published: &Published, shown: Option<&Snapshot>, now_ms: Millis, text: &mut Text) {
     let own = &published.own;
@@ -44,11 +41,15 @@ fn progress(published: &Published, shown: Option<&Snapshot>, now_ms: Millis, tex
     let known = (stream_time != Millis::MIN).then_some(Value::Millis(stream_time));
     gauge("gocdnext_flow_stream_time_seconds", "Stream time of the last committed epoch.", known);
     // absent where no series are shown: a standby that said 0 would mislead alerts
-    let caught_up = shown.map(|snapshot| now_ms.saturating_sub(snapshot.stream_time.0) <= CAUGHT_UP_MS);
-    let help = "1 while the published stream time is at most 60 s old.";
+    let caught_up =
+        shown.map(|snapshot| now_ms.saturating_sub(snapshot.stream_time.0).saturating_abs() <= CAUGHT_UP_MS);
+    let help = "1 while the published stream time is within 60 s of the wall clock.";
     gauge("gocdnext_flow_caught_up", help, caught_up.map(|yes| Value::Count(u64::from(yes))));
     let in_flight = own.epochs_in_flight.load(Relaxed);
     gauge("gocdnext_flow_epochs_in_flight", "Epochs read and not committed.", Some(Value::Count(in_flight)));
+    let waiting = Some(own.outbox.load(Relaxed)).filter(|count| *count != UNKNOWN);
+    let help = "Decisions of retention that Kafka has not acknowledged yet; counted up to 1,000,000.";
+    gauge("gocdnext_flow_outbox_decisions", help, waiting.map(Value::Count));
     let mut counter = |name: &str, help: &str, count: u64| {
         text.header(name, SeriesType::Counter, help);
         text.line(name, "", &[], Value::Count(count));

@@ -1,8 +1,13 @@
 //! The checks behind `/readyz` that follow from what is published; `kafka` comes from the source's watcher.
 
-use crate::{config::Config, published::Published, sources::kafka::wall_ms};
+use crate::{
+    config::Config,
+    published::{CAUGHT_UP_MS, Published},
+    sources::kafka::wall_ms,
+};
+use dataflows::{sequencer::Clock, time::Millis};
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -12,8 +17,10 @@ const EVERY: Duration = Duration::from_millis(250);
 pub async fn keep(published: Arc<Published>, config: Arc<Config>) {
     let started = Instant::now();
     loop {
-        let catch_up = catch_up(&published, started.elapsed(), config.catch_up_timeout);
-        let commits = commits(published.own.commit_age(wall_ms()), config.max_commit_age, published.own.held_up());
+        let now_ms = wall_ms();
+        let catch_up = not_ahead(&published, config.clock, now_ms)
+            .and_then(|()| catch_up(&published, started.elapsed(), config.catch_up_timeout));
+        let commits = commits(published.own.commit_age(now_ms), config.max_commit_age, published.own.held_up());
         published.check("catch_up", catch_up);
         published.check("commits", commits);
         tokio::time::sleep(EVERY).await;
@@ -29,7 +36,26 @@ fn catch_up(published: &Published, since_start: Duration, timeout: Duration) -> 
     if lag.is_empty() {
         return Err("no partition is assigned yet".to_owned());
     }
-    Err(format!("reading what was there at the start: {} records to go", lag.values().sum::<u64>()))
+    match lag.values().sum::<u64>() {
+        0 => Err("what was there at the start is read, and not all of it committed".to_owned()),
+        records => Err(format!("reading what was there at the start: {records} records to go")),
+    }
+}
+
+/// Stream time never goes back. One that followed a clock which was wrong for a moment stays ahead, and until the clock is
+/// there, too, agents seem gone, jobs lost, and events late: nothing else would tell why.
+fn not_ahead(published: &Published, clock: Clock, now_ms: Millis) -> Result<(), String> {
+    let ahead_ms = published.own.stream_time_ms.load(Relaxed).saturating_sub(now_ms);
+    if clock != Clock::Wall || ahead_ms <= CAUGHT_UP_MS {
+        return Ok(());
+    }
+    Err(format!(
+        "stream time is {} s ahead of this machine's clock, which is wrong or was: until it is there, too, agents \
+         count as offline, jobs as waiting for so much longer, and beyond dedup_window all that comes is late and not \
+         counted. Set the clock right; if that does not help, stop all instances and count anew: \
+         `gocdnext-flow state import BACKUP --replace` or `gocdnext-flow state reset --to earliest`",
+        ahead_ms / 1000
+    ))
 }
 
 fn commits(age: Option<Duration>, max_age: Duration, held_up: Option<String>) -> Result<(), String> {
@@ -54,7 +80,25 @@ mod tests {
         published.own.lag.lock().unwrap().extend([(0, 5), (1, 7)]);
         let error = catch_up(&published, Duration::ZERO, minute).unwrap_err();
         assert_eq!(error, "reading what was there at the start: 12 records to go");
+        published.own.lag.lock().unwrap().extend([(0, 0), (1, 0)]);
+        let error = catch_up(&published, Duration::ZERO, minute).unwrap_err();
+        assert_eq!(error, "what was there at the start is read, and not all of it committed");
         assert_eq!(catch_up(&published, minute, minute), Ok(()));
+    }
+
+    #[test]
+    fn stream_time_ahead_of_the_clock_is_named() {
+        let published = Published::new(Names::new(1));
+        let ahead = |clock, now_ms| not_ahead(&published, clock, now_ms);
+        assert_eq!(ahead(Clock::Wall, 1_000), Ok(()), "there is none yet");
+        published.own.stream_time_ms.store(500_000, Relaxed);
+        for now_ms in [440_000, 500_000, 900_000] {
+            assert_eq!(ahead(Clock::Wall, now_ms), Ok(()), "{now_ms}");
+        }
+        let why = ahead(Clock::Wall, 439_000).unwrap_err();
+        assert!(why.starts_with("stream time is 61 s ahead of this machine's clock"), "{why}");
+        assert!(why.contains("`gocdnext-flow state reset --to earliest`"), "{why}");
+        assert_eq!(ahead(Clock::Log, 0), Ok(()), "the log alone says what time it is");
     }
 
     #[test]
