@@ -8,7 +8,7 @@ use super::{
     committer::{CommitError, Committer},
     durable::{Durable, graph_config, patiently},
     publisher::{PublishError, Publisher, ResultLog},
-    retention::{Executor, Outbox},
+    retention::{Executor, Outbox, keep_count},
 };
 use crate::{
     config::Config,
@@ -112,7 +112,8 @@ impl Pipeline {
         let letters = letters.map_err(|error| RunError::Settings(error.into()))?;
         let (published, stop) = (Arc::clone(published), Arc::clone(&shared.stop));
         let told = Arc::clone(&published);
-        let letters = letters.telling(Box::new(move |why| told.own.hold_up(why)));
+        let hears = Arc::clone(&told);
+        let letters = letters.telling(Box::new(move |why| hears.own.hold_up(why)));
         let committer = Committer::new(writer.clone(), manifest, details.clone(), pace, published, stop);
         let mut last = Publisher::new(shared.clone(), ledger, committer, Box::new(letters), results);
 
@@ -129,6 +130,7 @@ impl Pipeline {
                 let executor = executor.map_err(|error| RunError::Settings(error.into()))?;
                 spawn("retention", &tell, move || executor.run().map_err(|error| Fault::Other(error.to_string())))?;
             }
+            writer.runtime.spawn(keep_count(Arc::clone(&store), Arc::clone(&told), Arc::clone(&stop)));
             writer.runtime.spawn(inputs.keep(store, stop));
         }
         let kafka::Source { reader, watcher } = source;

@@ -61,9 +61,11 @@ async fn the_outbox_gives_each_message_until_it_is_sent(place: Place) {
     let waiting = [2, 3, 0, 1].map(message);
     assert_eq!(store.outgoing(10).await.unwrap(), waiting, "by epoch, each once");
     assert_eq!(store.outgoing(1).await.unwrap(), waiting[..1]);
+    assert_eq!(store.waiting().await.unwrap(), 4);
     store.sent(&waiting[..3]).await.unwrap();
     store.sent(&waiting[..3]).await.unwrap();
     assert_eq!(store.outgoing(10).await.unwrap(), waiting[3..]);
+    assert_eq!(store.waiting().await.unwrap(), 1);
 }
 
 async fn a_commit_that_is_fenced_adds_nothing(place: Place) {

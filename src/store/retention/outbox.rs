@@ -1,6 +1,9 @@
 //! The outbox: decisions that are committed and not yet acknowledged by Kafka.
 
-use super::{super::Store, ROWS_A_STATEMENT, list};
+use super::{
+    super::{Store, unsigned},
+    ROWS_A_STATEMENT, list,
+};
 use crate::store::{
     StoreError,
     connection::{
@@ -9,6 +12,8 @@ use crate::store::{
     },
 };
 use serde_json::json;
+
+const OUTBOX: &str = "gocdnext_flow_outbox";
 
 /// One message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +50,16 @@ impl Store {
         let rows: Vec<(String, String)> = lent.connection.rows(select, &[Number(i64::from(at_most))]).await?;
         lent.give_back();
         Ok(rows.into_iter().map(|(id, body)| Outgoing { id, body }).collect())
+    }
+
+    /// How many wait; counted no further than a million, so that it costs little however many there are.
+    pub async fn waiting(&self) -> Result<u64, StoreError> {
+        let mut lent = self.reads.lend().await?;
+        let select =
+            "SELECT CAST(COUNT(*) AS BIGINT) FROM (SELECT 1 FROM gocdnext_flow_outbox LIMIT 1000000) AS waiting";
+        let (count,) = lent.connection.row::<(i64,)>(OUTBOX, select).await?;
+        lent.give_back();
+        unsigned(OUTBOX, count)
     }
 
     /// Kafka has acknowledged these.

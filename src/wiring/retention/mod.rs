@@ -7,4 +7,4 @@ pub mod outbox;
 
 pub use executor::Executor;
 pub use ledger::StateLedger;
-pub use outbox::{Notice, Outbox};
+pub use outbox::{Notice, Outbox, keep_count};

@@ -6,6 +6,7 @@
 
 use crate::{
     config::Config,
+    published::Published,
     sinks::{
         courier::{Courier, Record},
         dead_letters::SinkError,
@@ -16,6 +17,7 @@ use crate::{
 use std::{
     sync::{
         Arc,
+        atomic::Ordering::Relaxed,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     time::Duration,
@@ -26,6 +28,8 @@ use tokio::runtime::Handle;
 const BATCH: u32 = 1_000;
 /// How often it is looked for messages without a notice.
 const LOOK_EVERY: Duration = Duration::from_secs(120);
+/// How often those that wait are counted.
+const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// After an error of the database.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -107,6 +111,18 @@ enum Trouble {
     Store(#[from] StoreError),
     #[error(transparent)]
     Sink(#[from] SinkError),
+}
+
+/// Keeps it known how many wait, until stopped. Nothing but the database's disk bounds them: while their topic is absent
+/// whoever looks after it must see them grow.
+pub async fn keep_count(store: Arc<Store>, published: Arc<Published>, stop: Arc<Stop>) {
+    while !stop.is_stopped() {
+        match store.waiting().await {
+            Ok(count) => published.own.outbox.store(count, Relaxed),
+            Err(error) => tracing::debug!(%error, "the outbox cannot be counted now"),
+        }
+        tokio::time::sleep(COUNT_EVERY).await;
+    }
 }
 
 /// Keyed by the event's id: those of one decision lie in one partition.
