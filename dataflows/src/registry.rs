@@ -229,6 +229,50 @@ mod tests {
     }
 
     #[test]
+    fn pipelines_are_bounded_in_all_too() {
+        let mut settings = settings(9, 9);
+        settings.limits.max_pipelines = 2;
+        let mut registry = Registry::new(&settings);
+        let both = [(1, 11), (2, 21), (2, 22), (3, 31)];
+        for epoch in 1..=2 {
+            registry.fold(Epoch(epoch), StreamTime(0), scheduled(&settings, &both));
+        }
+        let snapshot = registry.snapshot();
+        assert_eq!((value(&snapshot, Some(1), Some(11)), value(&snapshot, Some(2), Some(21))), (Some(2), Some(2)));
+        assert_eq!((value(&snapshot, Some(2), None), value(&snapshot, Some(3), None)), (Some(2), Some(2)));
+        assert_eq!((snapshot.jobs_scheduled.len(), snapshot.series_overflow), (4, 4));
+    }
+
+    #[test]
+    fn where_no_pipeline_may_be_named_projects_are() {
+        let settings = settings(1, 0);
+        let mut registry = Registry::new(&settings);
+        let snapshot = registry.fold(Epoch(1), StreamTime(0), scheduled(&settings, &[(1, 11), (2, 21)]));
+        assert_eq!((value(&snapshot, Some(1), None), value(&snapshot, None, None)), (Some(1), Some(1)));
+        assert_eq!(snapshot.jobs_scheduled.len(), 2);
+    }
+
+    #[test]
+    fn what_is_announced_beyond_a_bound_shows_other_at_zero_and_names_nothing() {
+        let settings = settings(1, 1);
+        let mut registry = Registry::new(&settings);
+        let mut deltas = scheduled(&settings, &[(1, 11), (1, 11)]);
+        deltas.announce(Pair { project: 1, pipeline: 12 }, 5, crate::names::NameId(2));
+        let snapshot = registry.fold(Epoch(1), StreamTime(0), deltas);
+        assert_eq!((value(&snapshot, Some(1), Some(11)), value(&snapshot, Some(1), None)), (Some(2), Some(0)));
+        assert_eq!((snapshot.series_overflow, snapshot.pipelines.len()), (0, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "epochs are folded in order (I3)")]
+    fn an_epoch_is_folded_once() {
+        let mut registry = Registry::new(&Settings::default());
+        for epoch in [2, 2] {
+            registry.fold(Epoch(epoch), StreamTime(0), Deltas::new(&Settings::default()));
+        }
+    }
+
+    #[test]
     fn an_announced_pair_appears_at_zero_with_its_newest_slug() {
         let settings = settings(2, 2);
         let mut registry = Registry::new(&settings);
@@ -242,6 +286,12 @@ mod tests {
         let snapshot = registry.fold(Epoch(2), StreamTime(0), deltas);
         assert_eq!(value(&snapshot, Some(1), Some(11)), Some(0));
         assert_eq!(snapshot.pipelines[&pair].slug, slug(3));
+        for (epoch, time, name, stands) in [(3, 8, 4, 3), (4, 9, 4, 4), (5, 10, 1, 1)] {
+            let mut deltas = Deltas::new(&settings);
+            deltas.announce(pair, time, slug(name));
+            let snapshot = registry.fold(Epoch(epoch), StreamTime(0), deltas);
+            assert_eq!(snapshot.pipelines[&pair].slug, slug(stands), "of two at one time the larger");
+        }
     }
 
     #[test]

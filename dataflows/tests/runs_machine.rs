@@ -312,6 +312,18 @@ fn every_bound_on_state_is_counted_when_it_bites() {
 }
 
 #[test]
+fn bounds_on_open_state_are_divided_among_the_workers_and_rounded_up() {
+    let limits = Limits { max_open_jobs: 5, max_open_runs: 3, ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
+    let machine = RunsMachine::new(Arc::new(settings.clone()), 2);
+    let mut history = History { machine, ..History::new(settings) };
+    let of = |run, job_id| RunEvent { run, job: job_id, ..job(Kind::JobQueued, 0) };
+    let s = history.epoch(&[of(1, 1), of(1, 2), of(2, 1), of(2, 2), of(3, 1)], 0);
+    let over = |limit: Limit| s.totals.quality.over_limit[limit as usize];
+    assert_eq!((over(Limit::OpenJobs), over(Limit::OpenRuns), s.totals.jobs_pending), (1, 1, 3));
+}
+
+#[test]
 fn the_oldest_dispatchable_is_found_among_thousands() {
     let mut history = History::standard();
     let queued = |n: i64| RunEvent { job: u128::from(n.unsigned_abs()) + 1, ..job(Kind::JobQueued, n) };

@@ -77,6 +77,17 @@ mod tests {
     }
 
     #[test]
+    fn another_holder_starts_the_silence_anew() {
+        let (mut silence, start) = (Silence::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(silence.look(&lease(1), at(0), TTL), Verdict::Wait);
+        let other = Lease { generation: 2, instance_id: "c".to_owned(), ..lease(1) };
+        assert_eq!(silence.look(&other, at(15), TTL), Verdict::Wait);
+        assert_eq!(silence.holder(), "c");
+        assert_eq!(silence.look(&other, at(30), TTL), Verdict::Claim);
+    }
+
+    #[test]
     fn time_without_an_answer_is_no_silence() {
         let (mut silence, start) = (Silence::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);

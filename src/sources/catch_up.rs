@@ -342,12 +342,31 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_was_empty_when_the_end_was_asked_for_may_have_been_filled_since() {
+        let mut bench = Bench::new(&[5]);
+        bench.tracker.end_signalled(0);
+        bench.wait(10).list(&[9]);
+        bench.tracker.drained(bench.now());
+        bench.wait(20_000);
+        let now = bench.now();
+        assert_eq!(bench.tracker.probes(now), [], "in the same moment: nobody knows which came first");
+    }
+
+    #[test]
+    fn an_end_that_was_reached_without_its_signal_keeps_nobody_from_asking_for_the_next() {
+        let mut bench = Bench::new(&[0]);
+        bench.wait(1_000).list(&[2]);
+        assert_eq!(bench.wait(500).probes(), [(0, NextOffset(0))]);
+    }
+
+    #[test]
     fn the_list_of_pending_ends_is_bounded() {
         let mut bench = Bench::new(&[1_000]);
         for second in 1..100 {
             bench.wait(1_000).list(&[1_000 + second]);
         }
         assert_eq!(bench.tracker.partitions[0].as_ref().unwrap().pending.len(), MAX_PENDING);
+        assert_eq!(bench.read_up_to(0, 1_097).wall(), Some(98_000), "the oldest are left out");
         assert_eq!(bench.read_up_to(0, 1_098).wall(), Some(99_000));
     }
 
@@ -356,5 +375,18 @@ mod tests {
         let mut bench = Bench::new(&[10, 4]);
         bench.read_up_to(0, 2).read_up_to(1, 8);
         assert_eq!(bench.tracker.lag().collect::<Vec<_>>(), [(0, 7), (1, 0)]);
+        bench.list(&[30, 12]);
+        assert_eq!(bench.tracker.lag().collect::<Vec<_>>(), [(0, 27), (1, 3)]);
+    }
+
+    #[test]
+    fn only_partitions_that_are_read_are_known() {
+        let (mut tracker, now) = (Tracker::default(), Instant::now());
+        tracker.assign(2, NextOffset(4), NextOffset(4), now);
+        assert_eq!([0, 1, 2, 3].map(|partition| tracker.knows(partition)), [false, false, true, false]);
+        assert_eq!([1, 2].map(|partition| tracker.next_offset(partition)), [None, Some(NextOffset(4))]);
+        let read = tracker.progress(now).into_iter().map(|p| (p.partition, p.next_offset, p.state));
+        assert_eq!(read.collect::<Vec<_>>(), [(2, NextOffset(4), Behind)], "nothing was listed yet");
+        assert_eq!(tracker.wall(now), None);
     }
 }

@@ -255,6 +255,47 @@ mod tests {
     }
 
     #[test]
+    fn a_sign_that_is_the_latest_known_already_is_a_duplicate() {
+        let mut machine = machine();
+        for (kind, time) in [
+            (Kind::AgentHeartbeat, 2_000),
+            (Kind::AgentHeartbeat, 2_000),
+            (Kind::AgentConnected, 1_000),
+            (Kind::AgentDisconnected, 2_000),
+        ] {
+            machine.apply(&event(kind, time));
+        }
+        let (online, quality) = close(&mut machine, 3_000);
+        assert_eq!((online, quality.duplicates), (0, 1));
+        machine.apply(&event(Kind::AgentDisconnected, 2_000));
+        assert_eq!(close(&mut machine, 3_001).1.duplicates, 1);
+    }
+
+    #[test]
+    fn an_agent_is_known_until_its_last_sign_is_out_of_the_window() {
+        let window = Settings::default().dedup_window_ms;
+        let mut machine = machine();
+        machine.apply(&event(Kind::AgentConnected, 1_000));
+        machine.apply(&event(Kind::AgentDisconnected, 5_000));
+        close(&mut machine, 5_000);
+        close(&mut machine, 5_000 + window);
+        assert_eq!(machine.census(), (1, 0));
+        close(&mut machine, 5_001 + window);
+        assert_eq!(machine.census(), (0, 0));
+    }
+
+    #[test]
+    fn the_bound_is_divided_among_the_workers_and_rounded_up() {
+        let limits = crate::settings::Limits { max_agents: 3, ..crate::settings::Limits::default() };
+        let mut machine = AgentsMachine::new(Arc::new(Settings { limits, ..Settings::default() }), 2);
+        for agent in 1..=3 {
+            machine.apply(&AgentEvent { agent, ..event(Kind::AgentHeartbeat, 1_000) });
+        }
+        let (online, quality) = close(&mut machine, 1_000);
+        assert_eq!((online, quality.over_limit[Limit::Agents as usize]), (2, 1));
+    }
+
+    #[test]
     fn old_signs_of_unknown_agents_are_late_and_agents_are_bounded() {
         let settings = Settings::default();
         let limits = crate::settings::Limits { max_agents: 1, ..settings.limits.clone() };

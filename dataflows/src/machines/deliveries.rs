@@ -167,6 +167,35 @@ mod tests {
     }
 
     #[test]
+    fn a_delivery_is_remembered_from_the_later_of_its_time_and_the_epochs() {
+        let window = Settings::default().dedup_window_ms;
+        for (time, now) in [(HOUR, 0), (0, HOUR)] {
+            let mut machine = DeliveriesMachine::new(Arc::new(Settings::default()), 1);
+            machine.apply(&event(1, time, Delivery::PartitionDropped));
+            close(&mut machine, now);
+            close(&mut machine, HOUR + window);
+            let again = event(1, HOUR + window, Delivery::PartitionDropped);
+            machine.apply(&again);
+            assert_eq!(close(&mut machine, HOUR + window + 1).partitions_dropped, 0, "from {time}, read by {now}");
+            machine.apply(&again);
+            assert_eq!(close(&mut machine, HOUR + window + 1).partitions_dropped, 1, "from {time}, read by {now}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_by_a_share_of_the_whole_and_what_is_forgotten_early_is_counted() {
+        let limits = crate::settings::Limits { max_remembered_ids: 512, ..crate::settings::Limits::default() };
+        let mut machine = DeliveriesMachine::new(Arc::new(Settings { limits, ..Settings::default() }), 2);
+        for key in 1..=5_000 {
+            machine.apply(&event(key, 10, Delivery::PartitionDropped));
+        }
+        let deltas = close(&mut machine, HOUR);
+        assert_eq!(deltas.partitions_dropped, 5_000);
+        assert_eq!(machine.remembered(), 256, "one in each shard");
+        assert_eq!(deltas.quality.over_limit[Limit::RememberedIds as usize], 5_000 - 256);
+    }
+
+    #[test]
     fn of_two_that_share_a_key_the_smaller_counts_whatever_the_order() {
         for swap in [false, true] {
             let mut machine = DeliveriesMachine::new(Arc::new(Settings::default()), 1);

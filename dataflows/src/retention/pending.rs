@@ -350,6 +350,53 @@ mod tests {
     }
 
     #[test]
+    fn ends_and_outcomes_that_wait_are_bounded() {
+        let mut pending = Pending { dispatched: 0, ..Pending::new(1) };
+        for hour in (1..=20).rev() {
+            pending.end(hour * HOUR);
+        }
+        pending.end(20 * HOUR);
+        let expected: Vec<Millis> = (13..=20).map(|hour| hour * HOUR + 5 * MINUTE).collect();
+        assert_eq!(asks(&mut pending, 21 * HOUR), expected, "those that came first");
+        let mut failing = ended(0);
+        asks(&mut failing, HOUR / 10 + HOUR / 15);
+        for minute in (6..=60).rev() {
+            failing.outcome(minute * MINUTE, false);
+        }
+        assert_eq!(failing.outcomes.len(), MOST_OUTCOMES);
+        assert_eq!(asks(&mut failing, 15 * MINUTE), [11 * MINUTE], "the latest are left out");
+    }
+
+    #[test]
+    fn an_end_from_before_one_that_was_asked_for_is_nothing_new() {
+        let mut pending = ended(HOUR);
+        assert_eq!(asks(&mut pending, 2 * HOUR), [HOUR + 5 * MINUTE]);
+        pending.end(HOUR - 10 * MINUTE);
+        pending.outcome(2 * HOUR, true);
+        assert_eq!(asks(&mut pending, 50 * HOUR), Vec::<Millis>::new());
+        let mut before_it_was_asked_for = ended(HOUR);
+        before_it_was_asked_for.end(HOUR - 10 * MINUTE);
+        assert_eq!(asks(&mut before_it_was_asked_for, 2 * HOUR), [HOUR - 5 * MINUTE, HOUR + 5 * MINUTE]);
+    }
+
+    #[test]
+    fn it_fails_from_its_second_try_on_or_while_it_is_held_after_one() {
+        let mut pending = ended(0);
+        let failing = |pending: &mut Pending, now, archives| {
+            steps(pending, now, archives);
+            pending.is_failing()
+        };
+        assert!(!failing(&mut pending, 4 * MINUTE, true));
+        assert!(!failing(&mut pending, HOUR, true), "its first try is under way");
+        assert!(failing(&mut pending, 25 * HOUR, true));
+        let mut held = ended(0);
+        assert!(!failing(&mut held, HOUR, false), "nothing was tried");
+        assert!(!failing(&mut held, HOUR, true));
+        assert!(failing(&mut held, 30 * HOUR, false));
+        assert_eq!((held.waiting_since(), Pending::new(1).waiting_since()), (Some(0), None));
+    }
+
+    #[test]
     fn while_its_project_does_not_archive_it_is_held_and_then_asked_for_once() {
         let mut pending = ended(0);
         assert_eq!(steps(&mut pending, 100 * HOUR, false), []);

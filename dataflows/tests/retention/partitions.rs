@@ -8,6 +8,7 @@ use dataflows::{
     names::Names,
     retention::{
         Catalogue, Decision, Fate, Fates, Kind, Partition, Policies, Policy, Reason, RetentionInput, Subject,
+        partitions,
     },
     settings::{Retention, Settings},
     state::Sweep,
@@ -279,6 +280,17 @@ fn an_empty_history_drops_nothing() {
     let first_day = RetentionInput { complete_from: Some(begin(11)), ..year(0) };
     assert_eq!(drops(first_day, begin(11)), Vec::<String>::new());
     assert_eq!(drops(RetentionInput { complete_from: None, ..year(0) }, begin(11)), Vec::<String>::new());
+}
+
+#[test]
+fn so_many_months_ahead_are_made_and_never_more_than_ten_years() {
+    let missing = |months_ahead| {
+        let months = partitions::missing(&Catalogue { partitions: vec![], now: begin(1) - 1 }, months_ahead);
+        months.into_iter().map(|month| month.partition().name).collect::<Vec<_>>()
+    };
+    assert_eq!(missing(0), [name(0)], "the current month to its last moment");
+    assert_eq!(missing(2), [name(0), name(1), name(2)]);
+    assert_eq!(missing(usize::MAX).len(), 1 + 120);
 }
 
 #[test]
