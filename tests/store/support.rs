@@ -50,10 +50,14 @@ impl Place {
 
     /// `None`: SKIPPED.
     pub fn postgres() -> Option<Self> {
-        let server = postgres::shared()?;
+        postgres::shared().map(Self::on)
+    }
+
+    /// A database of its own on a server.
+    pub fn on(server: &'static Server) -> Self {
         let database = server.database();
         let raw = server.url(&database);
-        Some(Self { url: raw.parse().unwrap(), raw, at: At::Postgres(server, database) })
+        Self { url: raw.parse().unwrap(), raw, at: At::Postgres(server, database) }
     }
 
     pub const fn is_sqlite(&self) -> bool {
