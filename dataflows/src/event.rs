@@ -2,128 +2,52 @@
 //!
 //! Only [`crate::decode`] makes them from text. `schemas/` holds the contract they come from.
 
-use crate::{names::NameId, time::Millis};
+use crate::{names::NameId, time::Millis, words::words};
 use serde::{Deserialize, Serialize};
 
 /// A UUID as a number. `0` (the nil UUID) stands for "none" where an id is optional.
 pub type Id = u128;
 
-/// Every event type of the contract, in the order of the design's table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Kind {
-    RunQueued,
-    RunStarted,
-    RunFinished,
-    JobQueued,
-    JobReady,
-    JobScheduled,
-    JobStarted,
-    JobFinished,
-    JobRequeued,
-    AgentConnected,
-    AgentHeartbeat,
-    AgentDisconnected,
-    LogArchived,
-    LogPartitionDropped,
-    WebhookReceived,
-}
-
-impl Kind {
-    pub const ALL: [Self; 15] = [
-        Self::RunQueued,
-        Self::RunStarted,
-        Self::RunFinished,
-        Self::JobQueued,
-        Self::JobReady,
-        Self::JobScheduled,
-        Self::JobStarted,
-        Self::JobFinished,
-        Self::JobRequeued,
-        Self::AgentConnected,
-        Self::AgentHeartbeat,
-        Self::AgentDisconnected,
-        Self::LogArchived,
-        Self::LogPartitionDropped,
-        Self::WebhookReceived,
-    ];
-
-    /// The `CloudEvents` attribute `type` without its prefix `io.gocdnext.`; also the value of the label `type`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::RunQueued => "run.queued",
-            Self::RunStarted => "run.started",
-            Self::RunFinished => "run.finished",
-            Self::JobQueued => "job.queued",
-            Self::JobReady => "job.ready",
-            Self::JobScheduled => "job.scheduled",
-            Self::JobStarted => "job.started",
-            Self::JobFinished => "job.finished",
-            Self::JobRequeued => "job.requeued",
-            Self::AgentConnected => "agent.connected",
-            Self::AgentHeartbeat => "agent.heartbeat",
-            Self::AgentDisconnected => "agent.disconnected",
-            Self::LogArchived => "log.archived",
-            Self::LogPartitionDropped => "log.partition_dropped",
-            Self::WebhookReceived => "webhook.received",
-        }
-    }
-
-    /// The kind whose [`name`](Self::name) this is.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+words! {
+    /// Every event type of the contract. The name is the `CloudEvents` attribute `type` without its prefix `io.gocdnext.`; also
+    /// the value of the label `type`.
+    pub enum Kind {
+        RunQueued = "run.queued",
+        RunStarted = "run.started",
+        RunFinished = "run.finished",
+        JobQueued = "job.queued",
+        JobReady = "job.ready",
+        JobScheduled = "job.scheduled",
+        JobStarted = "job.started",
+        JobFinished = "job.finished",
+        JobRequeued = "job.requeued",
+        AgentConnected = "agent.connected",
+        AgentHeartbeat = "agent.heartbeat",
+        AgentDisconnected = "agent.disconnected",
+        LogArchived = "log.archived",
+        LogPartitionDropped = "log.partition_dropped",
+        WebhookReceived = "webhook.received",
     }
 }
 
-/// How a run or an attempt ended. `cancelled` is read as `Canceled`; any other word is `Unknown`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Status {
-    Success,
-    Failed,
-    Canceled,
-    Skipped,
-    Unknown,
-}
-
-impl Status {
-    pub const ALL: [Self; 5] = [Self::Success, Self::Failed, Self::Canceled, Self::Skipped, Self::Unknown];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failed => "failed",
-            Self::Canceled => "canceled",
-            Self::Skipped => "skipped",
-            Self::Unknown => "unknown",
-        }
+words! {
+    /// How a run or an attempt ended. `cancelled` is read as `Canceled`; any other word is `Unknown`.
+    pub enum Status {
+        Success = "success",
+        Failed = "failed",
+        Canceled = "canceled",
+        Skipped = "skipped",
+        Unknown = "unknown",
     }
 }
 
-/// What became of one try to archive a job's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum ArchiveResult {
-    Success,
-    Failed,
-    Skipped,
-    Other,
-}
-
-impl ArchiveResult {
-    pub const ALL: [Self; 4] = [Self::Success, Self::Failed, Self::Skipped, Self::Other];
-
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Other => "other",
-        }
+words! {
+    /// What became of one try to archive a job's log.
+    pub enum ArchiveResult {
+        Success = "success",
+        Failed = "failed",
+        Skipped = "skipped",
+        Other = "other",
     }
 }
 

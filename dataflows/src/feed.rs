@@ -6,6 +6,7 @@
 use crate::{
     retention::RetentionInput,
     time::{Epoch, Millis, NextOffset},
+    words::words,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -112,38 +113,20 @@ pub struct DeadLetter {
     pub value: Vec<u8>,
 }
 
-/// Why a record was rejected; the closed list of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Reason {
-    /// Longer than `max_event_bytes`.
-    TooLarge,
-    /// Nested deeper than `max_event_depth`.
-    TooDeep,
-    /// Not JSON (bad UTF-8 included).
-    NotJson,
-    /// Not a `CloudEvents` 1.0 event: no `specversion`, `id`, `source`, `type` or `time`, or an unreadable one.
-    NotCloudEvent,
-    /// A required field of `data` is absent.
-    MissingField,
-    /// A field of `data` has a value that the contract does not allow.
-    InvalidField,
-}
-
-impl Reason {
-    pub const ALL: [Self; 6] =
-        [Self::TooLarge, Self::TooDeep, Self::NotJson, Self::NotCloudEvent, Self::MissingField, Self::InvalidField];
-
-    /// The value of the label `reason`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TooLarge => "too_large",
-            Self::TooDeep => "too_deep",
-            Self::NotJson => "not_json",
-            Self::NotCloudEvent => "not_cloudevent",
-            Self::MissingField => "missing_field",
-            Self::InvalidField => "invalid_field",
-        }
+words! {
+    /// Why a record was rejected; the closed list of the label `reason`.
+    pub enum Reason {
+        /// Longer than `max_event_bytes`.
+        TooLarge = "too_large",
+        /// Nested deeper than `max_event_depth`.
+        TooDeep = "too_deep",
+        /// Not JSON (bad UTF-8 included).
+        NotJson = "not_json",
+        /// Not a `CloudEvents` 1.0 event: no `specversion`, `id`, `source`, `type` or `time`, or an unreadable one.
+        NotCloudEvent = "not_cloudevent",
+        /// A required field of `data` is absent.
+        MissingField = "missing_field",
+        /// A field of `data` has a value that the contract does not allow.
+        InvalidField = "invalid_field",
     }
 }

@@ -28,3 +28,4 @@ pub mod settings;
 pub mod slab;
 pub mod state;
 pub mod time;
+mod words;

@@ -4,6 +4,7 @@
 //! order and stay admitted; what is over a bound is counted under `_other`, so that the sum stays right.
 
 mod store;
+mod totals;
 
 use crate::{
     event::Id,
@@ -101,7 +102,7 @@ impl Registry {
         self.admit_all(announced.keys().chain(scheduled.keys()));
         self.add_pairs(&scheduled, announced.keys());
         self.add_pipelines(&announced);
-        self.add_totals(deltas);
+        self.current.totals.advance(&deltas);
         self.current.epoch = epoch;
         self.current.stream_time = stream_time;
         self.current.clone()
@@ -175,20 +176,6 @@ impl Registry {
                 self.changes.renamed(*pair);
             }
         }
-    }
-
-    fn add_totals(&mut self, deltas: Deltas) {
-        let totals = &mut self.current.totals;
-        for (total, later) in totals.job_duration.iter_mut().zip(&deltas.job_duration) {
-            total.advance(later);
-        }
-        for (total, later) in totals.run_duration.iter_mut().zip(&deltas.run_duration) {
-            total.advance(later);
-        }
-        totals.job_queue.advance(&deltas.job_queue);
-        let rest = Deltas { job_duration: vec![], run_duration: vec![], job_queue: <_>::default(), ..deltas };
-        totals.oldest_dispatchable = None;
-        totals.merge(&rest);
     }
 }
 

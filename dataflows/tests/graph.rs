@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
 use dataflows::{
+    event::Kind,
     feed::{Batch, CatchUp, EpochEnd, PartitionProgress},
     graph::{self, EpochOutput, Feeder},
     names::Names,
@@ -12,7 +13,7 @@ use dataflows::{
     settings::{Retention, Settings},
     time::{Epoch, NextOffset, StreamTime},
 };
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, fs, path::Path, sync::Arc};
 
 const JOBS: u32 = 400;
 
@@ -138,6 +139,20 @@ fn with_retention_on_every_ended_job_is_asked_for_and_told_to_the_ledger() {
         }
     }
     assert!(run(&lines, 2, 100).iter().all(|o| o.retention.is_empty()), "off");
+}
+
+/// The example that the contract has of each type, alone: decoded, routed, taken in.
+#[test]
+fn every_type_of_event_reaches_a_machine_that_knows_it() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/examples/valid");
+    for kind in Kind::ALL {
+        let file = examples.join(format!("{}.json", kind.name()));
+        let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let example: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let output = run(&[example.to_string()], 1, 1).pop().unwrap();
+        assert_eq!(output.deltas.quality.events[kind as usize], 1, "{}", kind.name());
+        assert!(output.touched > 0, "{}: no machine keeps anything of it", kind.name());
+    }
 }
 
 #[test]

@@ -121,21 +121,9 @@ impl<'de, M: Members<'de>> Visitor<'de> for Value<M> {
 /// Declares the fields of an object: an enum of them, found by name.
 macro_rules! fields {
     ($(#[$doc:meta])* $name:ident { $($field:ident = $text:literal),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u8)]
-        pub(super) enum $name { $($field),* }
-
-        impl $name {
-            pub(super) const ALL: &[Self] = &[$(Self::$field),*];
-
-            pub(super) const fn name(self) -> &'static str {
-                match self { $(Self::$field => $text),* }
-            }
-
-            pub(super) fn from_name(name: &str) -> Option<Self> {
-                match name { $($text => Some(Self::$field),)* _ => None }
-            }
+        $crate::words::words! {
+            $(#[$doc])*
+            pub(super) enum $name { $($field = $text,)* }
         }
 
         impl<'de> serde::Deserialize<'de> for $crate::decode::scalar::Key<$name> {

@@ -82,7 +82,11 @@ impl AgentsMachine {
         }
         let unknown = Agent { up: Millis::MIN, down: Millis::MIN, shown: false };
         let agent = self.agents.entry(event.agent).or_insert(unknown);
-        let latest = if event.kind == Kind::AgentDisconnected { &mut agent.down } else { &mut agent.up };
+        let latest = match event.kind {
+            Kind::AgentConnected | Kind::AgentHeartbeat => &mut agent.up,
+            Kind::AgentDisconnected => &mut agent.down,
+            other => unreachable!("nothing says what {} does to an agent", other.name()),
+        };
         self.quality.duplicates += u64::from(*latest == event.time);
         *latest = event.time.max(*latest);
         self.touched.push(event.agent);

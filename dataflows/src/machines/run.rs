@@ -101,7 +101,8 @@ impl Run {
         let fact = match event.kind {
             Kind::RunQueued => &mut self.queued,
             Kind::RunStarted => &mut self.started,
-            _ => return self.merge_finish(event),
+            Kind::RunFinished => return self.merge_finish(event),
+            other => unreachable!("nothing says what {} does to a run", other.name()),
         };
         let known = *fact != NEVER;
         if !self.settled {

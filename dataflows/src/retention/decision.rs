@@ -3,7 +3,7 @@
 //! Its id follows from its kind and subject alone: however often a log is read, cut or shared out, a consumer that keys
 //! on the id sees each decision once.
 
-use crate::{event::Id, time::Millis};
+use crate::{event::Id, time::Millis, words::words};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -63,99 +63,54 @@ impl Kind {
     pub const NAMES: [&'static str; 4] = ["ensure_partition", "archive_logs", "drop_partition", "blocked"];
 }
 
-/// What became of a decision, as far as it is over. With `decided`, under which every decision counts, the closed list of
-/// the label `outcome`; docs/rules.md, "What becomes of decisions".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Fate {
-    /// Done: the partition is there, or is there no more; the log is archived, or there was nothing to archive.
-    Executed,
-    /// The archive has failed.
-    Failed,
-    /// Nothing was heard of the archive.
-    Unanswered,
-    /// It is no more the case: another took its place, or what it was about is gone.
-    Withdrawn,
+words! {
+    /// What became of a decision, as far as it is over. With `decided`, under which every decision counts, the closed list of
+    /// the label `outcome`; docs/rules.md, "What becomes of decisions".
+    pub enum Fate {
+        /// Done: the partition is there, or is there no more; the log is archived, or there was nothing to archive.
+        Executed = "executed",
+        /// The archive has failed.
+        Failed = "failed",
+        /// Nothing was heard of the archive.
+        Unanswered = "unanswered",
+        /// It is no more the case: another took its place, or what it was about is gone.
+        Withdrawn = "withdrawn",
+    }
 }
 
 /// So many decisions came to each [`Fate`].
 pub type Fates = [u64; Fate::ALL.len()];
 
 impl Fate {
-    pub const ALL: [Self; 4] = [Self::Executed, Self::Failed, Self::Unanswered, Self::Withdrawn];
-
-    /// The value of the label `outcome`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Executed => "executed",
-            Self::Failed => "failed",
-            Self::Unanswered => "unanswered",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-
     /// What may become of the decisions of each kind, in the order of [`Kind::NAMES`].
     pub const OF_KINDS: [&'static [Self]; Kind::NAMES.len()] =
         [&[Self::Executed, Self::Withdrawn], &Self::ALL, &[Self::Executed], &[Self::Withdrawn]];
 }
 
-/// Why a partition that is old enough is kept all the same (one reason, `archive_failed`, also: why an archive is given
-/// up); the closed list of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[repr(u8)]
-pub enum Reason {
-    /// There is no default policy, so nobody said how long the lines of all projects are kept.
-    NoPolicy,
-    /// It is, wholly or in part, from before our knowledge of jobs was whole.
-    IncompleteHistory,
-    /// Events may wait in Kafka that tell of its jobs.
-    NotCaughtUp,
-    /// A job of it waits for its archive, or has not ended.
-    ArchivePending,
-    /// The archive of a job of it has failed as often as it may.
-    ArchiveFailed,
-    /// A job of it is not in the archive ledger.
-    UnknownJob,
-    /// Its bounds are not those of the month in its name.
-    Bounds,
-    /// It holds lines from outside its bounds, or lines of its months lie in the default partition.
-    ForeignRows,
-    /// It holds lines that are newer than what the decision rests on.
-    NewerRows,
-    /// Stream time and the log database's clock do not agree that it is old.
-    Clock,
-}
-
-impl Reason {
-    pub const ALL: [Self; 10] = [
-        Self::NoPolicy,
-        Self::IncompleteHistory,
-        Self::NotCaughtUp,
-        Self::ArchivePending,
-        Self::ArchiveFailed,
-        Self::UnknownJob,
-        Self::Bounds,
-        Self::ForeignRows,
-        Self::NewerRows,
-        Self::Clock,
-    ];
-
-    /// The value of the label `reason`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoPolicy => "no_policy",
-            Self::IncompleteHistory => "incomplete_history",
-            Self::NotCaughtUp => "not_caught_up",
-            Self::ArchivePending => "archive_pending",
-            Self::ArchiveFailed => "archive_failed",
-            Self::UnknownJob => "unknown_job",
-            Self::Bounds => "bounds",
-            Self::ForeignRows => "foreign_rows",
-            Self::NewerRows => "newer_rows",
-            Self::Clock => "clock",
-        }
+words! {
+    /// Why a partition that is old enough is kept all the same (one reason, `archive_failed`, also: why an archive is given
+    /// up); the closed list of the label `reason`.
+    pub enum Reason {
+        /// There is no default policy, so nobody said how long the lines of all projects are kept.
+        NoPolicy = "no_policy",
+        /// It is, wholly or in part, from before our knowledge of jobs was whole.
+        IncompleteHistory = "incomplete_history",
+        /// Events may wait in Kafka that tell of its jobs.
+        NotCaughtUp = "not_caught_up",
+        /// A job of it waits for its archive, or has not ended.
+        ArchivePending = "archive_pending",
+        /// The archive of a job of it has failed as often as it may.
+        ArchiveFailed = "archive_failed",
+        /// A job of it is not in the archive ledger.
+        UnknownJob = "unknown_job",
+        /// Its bounds are not those of the month in its name.
+        Bounds = "bounds",
+        /// It holds lines from outside its bounds, or lines of its months lie in the default partition.
+        ForeignRows = "foreign_rows",
+        /// It holds lines that are newer than what the decision rests on.
+        NewerRows = "newer_rows",
+        /// Stream time and the log database's clock do not agree that it is old.
+        Clock = "clock",
     }
 }
 

@@ -4,7 +4,8 @@
 //! come to. Blobs applied in order of epoch, from the begin of any whole sweep on, give the state at the last of them.
 //! A blob is its format's number, its writer, then sections: a [`Table`], a length and its entries. An entry begins with
 //! a tag; which tags there are is the business of the table's owner. A format's meaning never changes: whoever changes
-//! what is written raises [`FORMAT`] and goes on reading the old ones.
+//! what is written raises [`FORMAT`] and goes on reading the old ones. What only joins (a word at the end of a counted list, a
+//! part of the registry's totals) needs no new format: older state lacks it, and an older version says that it does not know it.
 
 mod codec;
 mod sweep;

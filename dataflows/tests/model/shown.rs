@@ -4,7 +4,7 @@ use super::Ms;
 use dataflows::{
     event::{ArchiveResult, Status},
     registry::Snapshot,
-    series::{Histogram, Pair},
+    series::{Deltas, Histogram, Pair},
     settings::Settings,
 };
 use std::collections::BTreeMap;
@@ -103,9 +103,26 @@ fn histogram(lines: &mut Lines, name: &str, bounds: &[Ms], spans: &[Ms]) {
     lines.insert(format!("{name} sum"), spans.iter().sum());
 }
 
-/// The lines of what the registry shows.
+/// The lines of what the registry shows. A series that is missing here does not compile; the model has it in [`Shown`].
 pub fn lines_of(snapshot: &Snapshot, settings: &Settings, exact: Exactness) -> Lines {
-    let totals = &snapshot.totals;
+    let Deltas {
+        jobs_scheduled: _,
+        announced: _,
+        jobs_running,
+        runs_queued,
+        jobs_pending,
+        jobs_dispatchable,
+        agents_online,
+        job_duration,
+        run_duration,
+        job_queue,
+        jobs_lost,
+        archives,
+        partitions_dropped,
+        webhooks,
+        oldest_dispatchable: _,
+        quality,
+    } = &snapshot.totals;
     let mut lines = Lines::new();
     let mut add = |name: String, value: i64| lines.insert(name, value);
     for (labels, count) in snapshot.jobs_scheduled.iter().filter(|_| exact.pairs) {
@@ -113,31 +130,31 @@ pub fn lines_of(snapshot: &Snapshot, settings: &Settings, exact: Exactness) -> L
         add(format!("scheduled {}/{}", id(labels.project), id(labels.pipeline)), number(*count));
     }
     add("scheduled".into(), number(snapshot.jobs_scheduled.values().sum()));
-    add("running".into(), totals.jobs_running);
-    add("queued".into(), totals.runs_queued);
-    add("pending".into(), totals.jobs_pending);
-    add("dispatchable".into(), totals.jobs_dispatchable);
+    add("running".into(), *jobs_running);
+    add("queued".into(), *runs_queued);
+    add("pending".into(), *jobs_pending);
+    add("dispatchable".into(), *jobs_dispatchable);
     add("oldest".into(), snapshot.oldest_dispatchable_ms());
-    add("agents".into(), totals.agents_online);
-    add("lost".into(), number(totals.jobs_lost));
-    add("partitions".into(), number(totals.partitions_dropped));
+    add("agents".into(), *agents_online);
+    add("lost".into(), number(*jobs_lost));
+    add("partitions".into(), number(*partitions_dropped));
     for result in ArchiveResult::ALL {
-        add(format!("archives {}", result.name()), number(totals.archives[result as usize]));
+        add(format!("archives {}", result.name()), number(archives[result as usize]));
     }
-    for (provider, outcomes) in totals.webhooks.iter().enumerate() {
+    for (provider, outcomes) in webhooks.iter().enumerate() {
         for (outcome, count) in outcomes.iter().enumerate() {
             add(format!("webhooks {provider} {outcome}"), number(*count));
         }
     }
     if exact.quality {
-        add("late".into(), number(totals.quality.late));
+        add("late".into(), number(quality.late));
     }
     for status in Status::ALL {
         let (name, bounds) = (status.name(), &settings.duration_buckets_ms);
-        flatten(&mut lines, &format!("duration {name}"), bounds, &totals.job_duration[status as usize]);
-        flatten(&mut lines, &format!("run {name}"), bounds, &totals.run_duration[status as usize]);
+        flatten(&mut lines, &format!("duration {name}"), bounds, &job_duration[status as usize]);
+        flatten(&mut lines, &format!("run {name}"), bounds, &run_duration[status as usize]);
     }
-    flatten(&mut lines, "wait", &settings.queue_buckets_ms, &totals.job_queue);
+    flatten(&mut lines, "wait", &settings.queue_buckets_ms, job_queue);
     lines
 }
 

@@ -1,4 +1,5 @@
-//! docs/metrics.md against what is written: every family, its type and its labels, and nothing else.
+//! docs/metrics.md against what is written: every family, its type and its labels, and nothing else; and the other places in
+//! which every series has to have its say.
 
 use super::{Format, relabelling::whole, render};
 use dataflows::settings::Settings;
@@ -9,6 +10,28 @@ use std::{
 };
 
 const FILE: &str = "docs/metrics.md";
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// Those of event quality are ruled where their events are.
+#[test]
+fn every_series_of_the_dataflow_has_its_rule() {
+    let rules = read("docs/rules.md");
+    for family in dataflows::series::CATALOGUE {
+        let name = family.name.strip_prefix("gocdnext_").unwrap();
+        assert!(name.starts_with("flow_") || rules.contains(name), "docs/rules.md has no rule for {}", family.name);
+    }
+}
+
+#[test]
+fn every_series_of_the_dataflow_is_on_the_dashboard() {
+    let dashboard = read("docs/grafana/gocdnext.json");
+    for family in dataflows::series::CATALOGUE {
+        assert!(dashboard.contains(family.name), "docs/grafana/gocdnext.json has no panel for {}", family.name);
+    }
+}
 
 /// A family's type and labels.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -63,8 +86,7 @@ fn documented(page: &str) -> BTreeMap<String, Shape> {
 /// On a runtime, since its figures are part of the exposition.
 #[tokio::test]
 async fn the_metrics_reference_is_what_is_written() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE)).unwrap();
-    let (written, documented) = (written(), documented(&page));
+    let (written, documented) = (written(), documented(&read(FILE)));
     assert!(written.contains_key("process_open_fds") && written.contains_key("gocdnext_flow_tokio_workers"));
     for (name, shape) in &written {
         assert_eq!(documented.get(name), Some(shape), "{FILE}: {name} (left) is not what is written (right)");
