@@ -26,13 +26,13 @@ plant() { # what, file, text, its replacement (fixed strings, first occurrence)
 }
 trap 'git checkout -q -- src' EXIT
 
-plant "attempt: a fact 2 s behind is left out" machines/attempt.rs "if time <= self.limit {" "if time < self.limit {"
-plant "attempt: a wait at once though out of order" machines/attempt.rs \
+plant "attempt: a fact 2 s behind is left out" machines/attempt/spans.rs "if time <= self.limit {" "if time < self.limit {"
+plant "attempt: a wait at once though out of order" machines/attempt/spans.rs \
     "let in_order = self.scheduled != NEVER && since <= self.scheduled;" "let in_order = self.scheduled != NEVER;"
-plant "attempt: the wait's facts are not bounded by the end" machines/attempt.rs \
+plant "attempt: the wait's facts are not bounded by the end" machines/attempt/spans.rs \
     "end.map_or(evidence, |end| end.time.min(evidence))" "end.map_or(evidence, |_| evidence)"
 plant "attempt: the latest of two facts stands" machines/attempt.rs "*fact = event.time.min(*fact);" "*fact = event.time;"
-plant "attempt: a fact at a loss's deadline does not prevent it" machines/attempt.rs "*other <= due" "*other < due"
+plant "attempt: a fact at a loss's deadline does not prevent it" machines/attempt/losses.rs "*other <= due" "*other < due"
 plant "attempt: no grace before settling" machines/runs/close.rs \
     "let deadline = SKEW_TOLERANCE_MS + self.settings.late_grace_ms;" "let deadline = SKEW_TOLERANCE_MS;"
 plant "attempt: lost more than once" machines/runs/close.rs "self.attempts[slot].done |= done::LOST;" ""
@@ -53,9 +53,10 @@ plant "delivery: the first read counts, not the smallest" machines/deliveries.rs
 plant "delivery: one timely copy does not save the others" machines/deliveries.rs \
     "new.latest = event.time.max(new.latest);" "new.latest = event.time.min(new.latest);"
 plant "memory: horizons are cut, not rounded up" memory.rs "+ Millis::from(horizon.rem_euclid(1000) > 0)" ""
-plant "series: a worker's part is left out" series.rs "self.jobs_running += other.jobs_running;" \
-    "self.jobs_running = other.jobs_running;"
-plant "registry: the oldest of a former epoch stays" registry.rs "totals.oldest_dispatchable = None;" ""
+plant "series: a worker's part is left out" series/deltas.rs "self.jobs_running += jobs_running;" \
+    "self.jobs_running = *jobs_running;"
+plant "registry: the oldest of a former epoch stays" series/deltas.rs "self.oldest_dispatchable = later.oldest_dispatchable;" \
+    "self.oldest_dispatchable = self.oldest_dispatchable.or(later.oldest_dispatchable);"
 plant "driver: an epoch is worked on before the one before it is closed" driver.rs "if earlier_may_come(&epoch) {" \
     "if false {"
 plant "driver: jobs of a run go to several workers" graph/mod.rs "|e: &RunEvent| e.run" \
@@ -126,9 +127,9 @@ plant "retention: those that are held stay for good" retention/archives.rs "|| a
 plant "retention: who is told of is not stored" machines/attempt.rs "| TOLD_CLOSED | TOLD_LOSSES;" ";"
 plant "retention: what was asked for is not stored" retention/archives.rs "if changed {" "if false {"
 plant "retention: what is over is not stored" retention/archives.rs "changes.gone.push(entry.key);" ""
-plant "retention: the sweep leaves it out" retention/archives.rs \
+plant "retention: the sweep leaves it out" retention/archives/store.rs \
     "for chunk in self.cursor.advance(sweep, self.entries.chunks()) {" "for chunk in 0..0 {"
-plant "retention: what is restored is not looked at" retention/archives.rs "self.due.lower(slot, Millis::MIN);" ""
+plant "retention: what is restored is not looked at" retention/archives/store.rs "self.due.lower(slot, Millis::MIN);" ""
 plant "partitions: due at its deadline" retention/partitions.rs "clock > deadline" "clock >= deadline"
 plant "partitions: stream time alone says that it is old" retention/partitions.rs \
     "moment.now.is_past(deadline) && clock > deadline" "moment.now.is_past(deadline)"

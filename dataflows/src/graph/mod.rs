@@ -13,109 +13,41 @@
 
 mod collect;
 mod decode;
+mod feeder;
+mod output;
 mod restore;
 mod sequence;
 mod source;
 
 use crate::{
     driver::drive,
-    event::{AgentEvent, DeliveryEvent, Id, RunEvent, Status},
-    feed::{Batch, DeadLetter, EpochEnd, Feed},
-    names::{NameId, Names},
-    retention::RetentionOutput,
+    event::{AgentEvent, DeliveryEvent, RunEvent},
+    feed::Feed,
+    names::Names,
     route::Share,
     sequencer::{Clock, Maxima, Sequencer},
-    series::Deltas,
     settings::Settings,
-    state::{self, Pace, Section, Sweep, Unusable},
-    time::{Epoch, Millis, StreamTime},
+    state::{Pace, Unusable},
+    time::{Epoch, StreamTime},
 };
+use feeder::Inlet;
 use restore::WAITING_BLOBS;
-use serde::{Deserialize, Serialize};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{self, SyncSender, TrySendError},
+        mpsc::{self, SyncSender},
     },
 };
 use timely::{communication::initialize::WorkerGuards, scheduling::SyncActivator, worker::Worker};
 
+pub use feeder::{Feeder, Stopped};
+pub use output::{EpochOutput, JobResult, Lane};
 pub(crate) use restore::Machines;
 pub use restore::{Restore, SourceError};
 
 /// Batches that may wait in front of each worker.
 const CHANNEL_BATCHES: usize = 8;
-
-/// Everything one epoch gives.
-#[derive(Debug)]
-pub struct EpochOutput {
-    pub end: Arc<EpochEnd>,
-    pub stream_time: StreamTime,
-    pub deltas: Deltas,
-    /// Ended jobs, for the log and for a replay's summary.
-    pub results: Vec<JobResult>,
-    pub dead_letters: Vec<DeadLetter>,
-    /// Records read, whatever became of them.
-    pub records: u64,
-    /// Keys whose state changed.
-    pub touched: u64,
-    /// What is to be stored of each worker's state; empty unless [`Config::sweep`] is set.
-    pub state: Vec<Lane>,
-    /// The largest time seen in each partition so far.
-    pub maxima: Maxima,
-    /// How far the sweep went with this epoch.
-    pub sweep: Sweep,
-    /// What it gives for retention.
-    pub retention: RetentionOutput,
-}
-
-/// One worker's blob of one epoch ([`crate::state`]).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lane {
-    pub worker: usize,
-    pub bytes: Vec<u8>,
-    /// Of these the sweep has written about so many.
-    pub swept: usize,
-    /// What the sweep passed over takes about so many.
-    pub spared: usize,
-}
-
-impl Lane {
-    pub(crate) fn of(writer: Share, sections: Vec<Section>) -> Self {
-        let swept = sections.iter().map(|section| section.swept).sum();
-        let spared = sections.iter().map(|section| section.spared).sum();
-        Self { worker: writer.worker, bytes: state::blob(writer, sections), swept, spared }
-    }
-}
-
-/// One job attempt that ended (or, at the end of a log, one that is still open).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JobResult {
-    pub run: Id,
-    pub job: Id,
-    pub attempt: u32,
-    pub project: Id,
-    pub pipeline: Id,
-    pub slug: NameId,
-    pub name: NameId,
-    /// 0: none known.
-    pub agent: Id,
-    /// The run's trace id: of its `traceparent`, or else its own id.
-    pub trace: u128,
-    /// `None`: reclaimed, or still open at the end of the log.
-    pub status: Option<Status>,
-    pub exit_code: Option<i32>,
-    /// When it became dispatchable, where known.
-    pub dispatchable_at: Option<Millis>,
-    /// When it was dispatched, where known.
-    pub dispatched_at: Option<Millis>,
-    /// `None`: still open at the end of the log.
-    pub ended_at: Option<Millis>,
-    pub wait_ms: Option<Millis>,
-    /// As observed in the histogram.
-    pub duration_ms: Option<Millis>,
-}
 
 /// How to run the graph.
 #[derive(Clone, Debug)]
@@ -141,88 +73,6 @@ pub enum StartError {
     /// Stored state could not be read where it lies.
     #[error(transparent)]
     Source(SourceError),
-}
-
-/// The workers are gone: one of them failed or all have ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the dataflow workers have stopped")]
-pub struct Stopped;
-
-/// One worker's inlet.
-struct Inlet {
-    sender: SyncSender<Feed>,
-    waker: SyncActivator,
-}
-
-impl std::fmt::Debug for Inlet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Inlet").finish_non_exhaustive()
-    }
-}
-
-impl Inlet {
-    fn wake(&self) -> Result<(), Stopped> {
-        self.waker.activate().map_err(|_| Stopped)
-    }
-}
-
-/// Deals batches out to the workers; blocks while all of them are busy (backpressure). Dropping it ends the graph.
-#[derive(Debug)]
-pub struct Feeder {
-    inlets: Vec<Inlet>,
-    next: usize,
-    /// Arenas that were decoded, empty.
-    spent: mpsc::Receiver<Vec<u8>>,
-}
-
-impl Feeder {
-    /// Hands a batch of the open epoch to the next worker that has room.
-    pub fn batch(&mut self, batch: Batch) -> Result<(), Stopped> {
-        let mut feed = Feed::Batch(batch);
-        for _ in 0..self.inlets.len() {
-            self.next = (self.next + 1) % self.inlets.len();
-            let inlet = &self.inlets[self.next];
-            match inlet.sender.try_send(feed) {
-                Ok(()) => return inlet.wake(),
-                Err(TrySendError::Full(back)) => feed = back,
-                Err(TrySendError::Disconnected(_)) => return Err(Stopped),
-            }
-        }
-        let inlet = &self.inlets[self.next];
-        inlet.sender.send(feed).map_err(|_| Stopped)?;
-        inlet.wake()
-    }
-
-    /// An arena to fill: one that was decoded, where there is one, since memory that is new to the process is slow.
-    #[must_use]
-    pub fn arena(&self) -> Vec<u8> {
-        self.spent.try_recv().unwrap_or_default()
-    }
-
-    /// Ends the open epoch on every worker.
-    ///
-    /// # Panics
-    /// If the next epoch is not later: the caller counts epochs upwards.
-    pub fn end(&mut self, end: EpochEnd) -> Result<(), Stopped> {
-        assert!(end.next_epoch > end.epoch, "epochs increase");
-        let end = Arc::new(end);
-        for inlet in &self.inlets {
-            inlet.sender.send(Feed::EpochEnd(Arc::clone(&end))).map_err(|_| Stopped)?;
-            inlet.wake()?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Feeder {
-    fn drop(&mut self) {
-        for inlet in self.inlets.drain(..) {
-            let Inlet { sender, waker } = inlet;
-            drop(sender);
-            // a worker that is gone needs no waking
-            let _ = waker.activate();
-        }
-    }
 }
 
 /// A running graph.
@@ -329,7 +179,7 @@ pub fn resume(config: Config, restore: Restore) -> Result<Running, StartError> {
     let mut wakers: Vec<(usize, SyncActivator)> = wakers.iter().take(workers).collect();
     wakers.sort_by_key(|(index, _)| *index);
     let inlets = senders.into_iter().zip(wakers).map(|(sender, (_, waker))| Inlet { sender, waker }).collect();
-    Ok(Running { feeder: Feeder { inlets, next: 0, spent }, outputs, workers: guards })
+    Ok(Running { feeder: Feeder::new(inlets, spent), outputs, workers: guards })
 }
 
 /// One worker's beginning: takes in its state, and once all have done so builds its part of the graph.
