@@ -10,6 +10,7 @@ mod pause;
 mod pipeline;
 mod publisher;
 mod replay;
+mod results;
 mod retention;
 mod run;
 mod sweeping;
@@ -18,8 +19,9 @@ pub use committer::{CommitError, Committer};
 pub use details::{Details, LEDGER_LANE, Shape, stream_time};
 pub use durable::{Durable, graph_config};
 pub use pipeline::Pipeline;
-pub use publisher::{PublishError, Publisher, ResultLog};
+pub use publisher::{PublishError, Publisher};
 pub use replay::{Replayed, read_files, replay};
+pub use results::Takers;
 pub use retention::StateLedger;
 pub use run::{run, run_published, run_until};
 

@@ -7,7 +7,8 @@ use super::{
     RunError,
     committer::{CommitError, Committer},
     durable::{Durable, graph_config, patiently},
-    publisher::{PublishError, Publisher, ResultLog},
+    publisher::{PublishError, Publisher},
+    results::Takers,
     retention::{Executor, Outbox, keep_count},
 };
 use crate::{
@@ -85,7 +86,7 @@ impl Pipeline {
         config: &Config,
         published: &Arc<Published>,
         durable: &Durable,
-        results: ResultLog,
+        results: Takers,
     ) -> Result<Self, RunError> {
         let Durable { writer, manifest, details, .. } = durable;
         let mut shared = Shared::new(Arc::clone(published), config);

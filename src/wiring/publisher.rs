@@ -7,10 +7,10 @@ use super::{
     committer::{CommitError, Committer},
     gate::Gate,
     pause,
+    results::Takers,
     retention::Notice,
 };
 use crate::{
-    published::Published,
     sinks::{
         dead_letters::{Sink, SinkError},
         decisions,
@@ -19,7 +19,7 @@ use crate::{
     store::Outgoing,
 };
 use dataflows::{
-    graph::{EpochOutput, JobResult},
+    graph::EpochOutput,
     ledger::Ledger,
     retention::{Decision, Shown, partitions::Moment},
 };
@@ -27,9 +27,6 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed, mpsc::Receiver},
     time::Instant,
 };
-
-/// Writes the log lines of ended jobs.
-pub type ResultLog = Box<dyn FnMut(&[JobResult], &Published) + Send>;
 
 /// Why publishing ended.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +43,7 @@ pub struct Publisher {
     ledger: Ledger,
     committer: Committer,
     letters: Box<dyn Sink>,
-    results: ResultLog,
+    results: Takers,
     gate: Gate,
     outbox: Option<Notice>,
 }
@@ -65,7 +62,7 @@ impl Publisher {
         ledger: Ledger,
         committer: Committer,
         letters: Box<dyn Sink>,
-        results: ResultLog,
+        results: Takers,
     ) -> Self {
         let shown = committer.details.shown;
         let gate = Gate::new(Arc::clone(&shared.first_ends), shown);
@@ -136,7 +133,7 @@ impl Publisher {
                 tracing::info!(epoch = epoch.0, "all that was there is read: the series are shown from now on");
             }
             // before that, a former run may have written them: at most once
-            (self.results)(&output.results, &published);
+            self.results.iter_mut().for_each(|taker| taker.take(&output.results, &published.names));
         }
         pause::at("published");
         let own = &published.own;

@@ -1,6 +1,6 @@
 //! `run`: Kafka to `/metrics`.
 
-use super::{Pipeline, RunError, checks, durable::Durable};
+use super::{Pipeline, RunError, checks, durable::Durable, results::takers};
 use crate::{
     config::Config,
     http::{self, HttpState},
@@ -135,7 +135,7 @@ impl Parts {
         let durable = Durable::acquire(&config.state, config, &config.topic, published).await?;
         let (config, published) = (Arc::clone(config), Arc::clone(published));
         let starting = tokio::task::spawn_blocking(move || {
-            let pipeline = Pipeline::start(&config, &published, &durable, job_results());
+            let pipeline = Pipeline::start(&config, &published, &durable, takers());
             (durable.held, pipeline)
         });
         let (held, pipeline) = starting.await.context("reading the state")?;
@@ -179,15 +179,6 @@ fn stand(standing: Standing, published: &Published) {
         }
     };
     published.check("lease", check);
-}
-
-/// The lines `agent job result`.
-fn job_results() -> super::ResultLog {
-    Box::new(|results, published| {
-        for result in results {
-            telemetry::job_result(result, &published.names);
-        }
-    })
 }
 
 fn http_failed(served: Result<std::io::Result<()>, tokio::task::JoinError>) -> RunError {

@@ -6,7 +6,7 @@ use crate::{
 };
 use dataflows::{
     feed::DeadLetter,
-    graph::{Feeder, Running, Stopped},
+    graph::{Feeder, JobResult, Running, Stopped},
     names::Names,
     sequencer::Clock,
     state::Pace,
@@ -16,10 +16,13 @@ use gocdnext_flow::{
     config::Config,
     exposition::snapshot_json,
     published::Published,
-    sinks::dead_letters::{Sink, SinkError},
+    sinks::{
+        dead_letters::{Sink, SinkError},
+        results::Results,
+    },
     sources::{kafka::Shared, stop::Stop},
     store::{Fault, Store, StoreError},
-    wiring::{CommitError, Committer, Durable, PublishError, Publisher, graph_config},
+    wiring::{CommitError, Committer, Durable, PublishError, Publisher, Takers, graph_config},
 };
 use std::{
     collections::BTreeMap,
@@ -75,6 +78,12 @@ impl Process {
     }
 }
 
+impl Results for Process {
+    fn take(&mut self, results: &[JobResult], _names: &Names) {
+        self.world.kept().write_lines(results);
+    }
+}
+
 /// Where letters are kept for good.
 impl Sink for Process {
     fn deliver(&mut self, letters: &[DeadLetter]) -> Result<(), SinkError> {
@@ -125,8 +134,7 @@ pub fn live(world: &Arc<World>, workers: usize) -> Option<String> {
     let stop = Arc::clone(&shared.stop);
     let committer =
         Committer::new(writer.clone(), manifest, details.clone(), pace.clone(), Arc::clone(&published), stop);
-    let lines = process.clone();
-    let results = Box::new(move |results: &[_], _: &Published| lines.world.kept().write_lines(results));
+    let results: Takers = vec![Box::new(process.clone())];
     let publisher = Publisher::new(shared.clone(), ledger, committer, Box::new(process.clone()), results);
     let publishing = thread::spawn(move || publisher.run(&outputs));
     // a worker that finds nobody to hand an epoch to is gone: no error but the publisher's counts

@@ -7,8 +7,10 @@ use super::{
 use crate::{
     sinks::dead_letters::SinkError,
     summary::Tally,
-    telemetry,
-    wiring::committer::{CommitError, Committer},
+    wiring::{
+        committer::{CommitError, Committer},
+        results::Takers,
+    },
 };
 use dataflows::{graph::EpochOutput, ledger::Ledger, names::Names, registry::Snapshot};
 use std::sync::mpsc::Receiver;
@@ -33,8 +35,9 @@ pub(super) struct Folding<'a> {
     pub tally: Tally,
     /// Read in all, whatever became of them.
     pub records: u64,
-    /// Set where each job's result is to be logged.
-    pub log_jobs: Option<Names>,
+    pub names: Names,
+    /// Who takes the results of jobs beside the summary.
+    pub results: Takers,
 }
 
 impl Folding<'_> {
@@ -55,10 +58,8 @@ impl Folding<'_> {
         self.common.in_flight.committed();
         for result in &output.results {
             self.tally.add(result);
-            if let Some(names) = &self.log_jobs {
-                telemetry::job_result(result, names);
-            }
         }
+        self.results.iter_mut().for_each(|taker| taker.take(&output.results, &self.names));
         if output.end.last {
             self.last = Some(snapshot);
         }

@@ -9,7 +9,7 @@ mod folding;
 mod kept;
 mod reading;
 
-use super::{ReplayOptions, RunError, committer::CommitError};
+use super::{ReplayOptions, RunError, committer::CommitError, results::takers};
 use crate::{
     config::Config,
     exposition,
@@ -156,7 +156,8 @@ fn read_over(
         last: None,
         tally: Tally::default(),
         records: 0,
-        log_jobs: options.log_jobs.then(|| names.clone()),
+        names: names.clone(),
+        results: if options.log_jobs { takers() } else { vec![] },
     };
     let (epoch_records, cuts, moved) = (config.epoch_records, tell, bar.clone());
     let reading = Reading { files, feeder, epoch, epoch_records, common: &common, cuts, bar: moved };
