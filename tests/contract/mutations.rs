@@ -1,7 +1,9 @@
 //! Events with something changed: the values that schemas and decoders tend to disagree on.
 
+use crate::json_files;
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
+use std::{collections::BTreeSet, sync::LazyLock};
 
 /// What is done to one field; `None` removes it.
 pub type Change = Option<Value>;
@@ -125,29 +127,18 @@ fn change() -> impl Strategy<Value = Change> {
 /// The envelope's attributes that mean something.
 pub const ATTRIBUTES: [&str; 7] = ["specversion", "type", "source", "id", "time", "traceparent", "data"];
 
-/// The fields of `data` that mean something to some type.
-pub const FIELDS: [&str; 20] = [
-    "project_id",
-    "pipeline_id",
-    "pipeline",
-    "run_id",
-    "job_id",
-    "job",
-    "stage",
-    "attempt",
-    "dispatchable",
-    "agent_id",
-    "status",
-    "exit_code",
-    "error",
-    "reason",
-    "pool",
-    "result",
-    "partition",
-    "upper_bound",
-    "provider",
-    "outcome",
-];
+/// The fields of `data` that mean something to some type, as the schemas have them.
+pub static FIELDS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let common = json_files("").into_iter().find(|(name, _)| name == "common.schema").unwrap().1;
+    let shared = common["$defs"].as_object().unwrap();
+    let shared = shared.iter().filter(|(name, _)| !["envelope", "event"].contains(&name.as_str()));
+    let own = json_files("events").into_iter().map(|(_, schema)| schema["properties"]["data"].clone());
+    let fields = shared.map(|(_, shape)| shape.clone()).chain(own).flat_map(|shape| {
+        let properties = shape["properties"].as_object().cloned().unwrap_or_default();
+        properties.into_iter().map(|(name, _)| name)
+    });
+    fields.collect::<BTreeSet<_>>().into_iter().collect()
+});
 
 /// Sets or removes `event[path]`.
 pub fn apply(event: &mut Value, path: &[&str], change: Change) {
@@ -164,7 +155,7 @@ pub fn apply(event: &mut Value, path: &[&str], change: Change) {
 pub fn mutated(examples: Vec<Value>) -> impl Strategy<Value = Value> {
     let path = prop_oneof![
         1 => select(ATTRIBUTES.to_vec()).prop_map(|name| vec![name]),
-        3 => select(FIELDS.to_vec()).prop_map(|name| vec!["data", name]),
+        3 => select(FIELDS.iter().map(String::as_str).collect::<Vec<_>>()).prop_map(|name| vec!["data", name]),
     ];
     (select(examples), prop::collection::vec((path, change()), 0..4)).prop_map(|(mut event, changes)| {
         for (path, change) in changes {

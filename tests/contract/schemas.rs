@@ -65,6 +65,8 @@ fn every_kind_has_its_schema_and_its_topic_entry() {
         assert_eq!(branch["then"]["$ref"], format!("events/{name}.schema.json"));
         assert!(asyncapi.contains(&format!("name: {type_name}\n")), "{name}");
         assert!(asyncapi.contains(&format!("$ref: events/{name}.schema.json\n")), "{name}");
+        let message = format!("      {kind:?}:\n        $ref: '#/components/messages/{kind:?}'\n");
+        assert!(asyncapi.contains(&message), "{name}: the channel's list of messages");
     }
 }
 
