@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 #![allow(dead_code, reason = "the support is larger than what is used of it here")]
 
+#[path = "support/command.rs"]
+mod command;
 mod kafka;
 
+use command::{Killed, silent as flow};
 use kafka::{broker, eventually, free_port, producer, send};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -16,31 +19,9 @@ use rdkafka::{
     producer::Producer,
 };
 use serde_json::Value;
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 const PARTITIONS: i32 = 3;
-
-fn flow() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
-}
-
-/// Killed when dropped.
-struct Life(Child);
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A reader of the events with state and topic of decisions of its own.
 struct Reader {
@@ -59,14 +40,14 @@ impl Reader {
         reader
     }
 
-    fn start(&self, workers: usize) -> Life {
+    fn start(&self, workers: usize) -> Killed {
         let (listen, workers) = (format!("127.0.0.1:{}", free_port()), workers.to_string());
         let child = flow()
             .args(["run", "--brokers", &self.address, "--topic", "decided", "--state", &self.state])
             .args(["--log-database", &self.logs, "--decision-topic", self.decisions, "--instance-id", "decides"])
             .args(["--clock", "log", "--epoch-interval", "50ms", "--listen", &listen, "--workers", &workers])
             .spawn();
-        Life(child.unwrap())
+        Killed(child.unwrap())
     }
 
     /// What the topic holds: events by id, and how many records there were.

@@ -2,24 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
+#[path = "support/command.rs"]
+mod command;
+
+use command::program;
 use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 use tempfile::TempDir;
 
 const HEADER: &str = "job_id,queue,user,agent,submit_s,start_s,end_s,status\n";
 
 fn replay(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
-    command.arg("replay").args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("GOCDNEXT_FLOW_") {
-            command.env_remove(name);
-        }
-    }
+    let mut command = program(&["replay"]);
+    command.args(arguments);
     command
 }
 

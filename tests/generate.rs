@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
+#[path = "support/command.rs"]
+mod command;
+
+use command::program as flow;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -17,17 +21,6 @@ use std::{
     process::{Command, Output, Stdio},
     time::Duration,
 };
-
-fn flow(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("GOCDNEXT_FLOW_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
 
 fn succeeded(command: &mut Command) -> Output {
     let output = command.output().unwrap();

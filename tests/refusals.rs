@@ -2,21 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
+#[path = "support/command.rs"]
+mod command;
 mod postgres;
 
+use command::program;
 use dataflows::state::FORMAT;
 use gocdnext_flow::store::{Additions, Blob, Commit, Manifest, StateUrl, Store};
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, path::PathBuf, process::Output};
 use tempfile::TempDir;
 
 fn flow(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
-    command.args(arguments).stdin(Stdio::null()).output().unwrap()
+    program(arguments).output().unwrap()
 }
 
 /// A log, and state that a replay of it has left behind.

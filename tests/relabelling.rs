@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/http.rs"]
 mod http;
 mod kafka;

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
+#[path = "support/command.rs"]
+mod command;
+
+use command::program;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{
@@ -12,10 +16,6 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-
-fn flow() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"))
-}
 
 /// A log with disorder, duplicates and garbage, and where its parts are.
 struct Bench {
@@ -29,8 +29,12 @@ impl Bench {
         let log = directory.path().join("log.ndjson");
         let jobs = jobs.to_string();
         let noise = ["--disorder", "10s", "--duplicates", "10%", "--garbage", "1%"];
-        let made =
-            flow().args(["generate", "--seed", "3", "--jobs", &jobs]).args(noise).arg("--out").arg(&log).status();
+        let made = program(&[])
+            .args(["generate", "--seed", "3", "--jobs", &jobs])
+            .args(noise)
+            .arg("--out")
+            .arg(&log)
+            .status();
         assert!(made.unwrap().success());
         Self { log: fs::read(&log).unwrap(), directory }
     }
@@ -55,7 +59,7 @@ impl Bench {
     }
 
     fn replay(&self, files: &[&Path], more: &[&str]) -> Command {
-        let mut command = flow();
+        let mut command = program(&[]);
         command.arg("replay").args(files).args(["--epoch-records", "500", "--metrics-out"]);
         command.arg(self.path("series.txt")).args(more);
         command
@@ -185,7 +189,7 @@ fn a_job_log_is_gone_on_with_and_live_state_is_refused() {
     assert_eq!(bench.series(&[&log], &more), expected);
     assert_eq!(bench.series(&[&log], &more), expected, "rows that were refused are counted once");
 
-    let run = flow().args(["run", "--state", &state, "--listen", "127.0.0.1:0"]).output().unwrap();
+    let run = program(&[]).args(["run", "--state", &state, "--listen", "127.0.0.1:0"]).output().unwrap();
     assert_eq!(run.status.code(), Some(4));
     let told = String::from_utf8_lossy(&run.stdout).into_owned() + &told(&run);
     assert!(told.contains("the state is of a replay, not of topic"), "{told}");

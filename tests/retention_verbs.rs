@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 #![allow(dead_code, reason = "the support is larger than what is used of it here")]
 
+#[path = "support/command.rs"]
+mod command;
 mod kafka;
 
+use command::{Killed, program};
 use dataflows::retention::month::Month;
 use gocdnext_flow::{
     logs::{LogDatabase, embedded::Line},
@@ -18,7 +21,7 @@ use std::{
     fmt::Write as _,
     io::{Read, Write},
     net::TcpStream,
-    process::{Child, Command, Output, Stdio},
+    process::{Output, Stdio},
     time::Duration,
 };
 use tokio::runtime::Runtime;
@@ -29,23 +32,9 @@ const ARCHIVED: u128 = 1;
 const FAILED: u128 = 2;
 const UNKNOWN: u128 = 3;
 
-fn flow() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
-    command.stdin(Stdio::null());
-    command
-}
-
-/// Killed when dropped.
 struct Life {
-    child: Child,
+    _process: Killed,
     port: u16,
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Life {
@@ -101,7 +90,7 @@ impl Bench {
 
     fn run(&self, more: &[&str]) -> Life {
         let port = free_port();
-        let child = flow()
+        let child = program(&[])
             .args(["run", "--brokers", &self.address, "--topic", self.topic, "--state", &self.url("state.db")])
             .args(["--log-database", &self.url("logs.db"), "--decision-topic", &format!("{}.decisions", self.topic)])
             .args(["--dead-letter-topic", &format!("{}.dead-letters", self.topic)])
@@ -110,12 +99,12 @@ impl Bench {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        Life { child: child.unwrap(), port }
+        Life { _process: Killed(child.unwrap()), port }
     }
 
     fn retention(&self, arguments: &[&str]) -> Output {
         let (state, logs) = (self.url("state.db"), self.url("logs.db"));
-        let mut command = flow();
+        let mut command = program(&[]);
         command.arg("retention").args(arguments).args(["--state", &state]).args(["--log-database", &logs]);
         command.output().unwrap()
     }
@@ -326,12 +315,12 @@ fn a_pipeline_that_is_told_to_makes_the_partitions_that_are_missing() {
 
 #[test]
 fn what_is_missing_is_told_with_what_to_do() {
-    let none = flow().args(["retention", "plan", "--state", "sqlite:/nonexistent/state.db"]).output().unwrap();
+    let none = program(&[]).args(["retention", "plan", "--state", "sqlite:/nonexistent/state.db"]).output().unwrap();
     assert_eq!(none.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&none.stderr).contains("give --log-database"));
     let set = |days: &str| {
         let set = ["retention", "policy", "set", "--archive", "on", "--state", "sqlite:/nonexistent/s.db", "--days"];
-        let output = flow().args(set).arg(days).output().unwrap();
+        let output = program(&[]).args(set).arg(days).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     for days in ["0", "6"] {

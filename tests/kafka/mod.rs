@@ -146,7 +146,7 @@ impl Live {
         let mut durable = durable.expect("its state is new");
         durable.details.topic_id = start.topic_id;
         durable.details.offsets = start.offsets.into_iter().map(|(partition, next)| (partition, next.0)).collect();
-        let pipeline = Pipeline::start(config, &published, &durable, Box::new(|_, _| ())).expect("it starts");
+        let pipeline = Pipeline::start(config, &published, &durable, vec![]).expect("it starts");
         Self { published, runtime, pipeline: Some(pipeline), _held: durable.held, _scratch: scratch }
     }
 

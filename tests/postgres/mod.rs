@@ -25,6 +25,14 @@ use std::{
 };
 use tempfile::TempDir;
 
+/// `log_lines` as gocdnext makes it, and a partition for what has no month.
+pub const LOG_LINES: &str = "CREATE TABLE job_runs (id UUID PRIMARY KEY); \
+    CREATE TABLE log_lines (job_run_id UUID NOT NULL REFERENCES job_runs (id) ON DELETE CASCADE, seq BIGINT NOT NULL, \
+    stream TEXT NOT NULL, at TIMESTAMPTZ NOT NULL, text TEXT NOT NULL, PRIMARY KEY (job_run_id, seq, at)) \
+    PARTITION BY RANGE (at); \
+    CREATE INDEX log_lines_job_seq ON log_lines (job_run_id, seq); \
+    CREATE TABLE log_lines_default PARTITION OF log_lines DEFAULT";
+
 /// Starting takes a second, on a busy machine many.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "right";

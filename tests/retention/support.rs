@@ -1,6 +1,6 @@
 //! What the cases share: a place for the logs in either database, a state in memory, and a copy of all lines.
 
-use crate::postgres::{self, Server};
+use crate::postgres::{self, LOG_LINES, Server};
 use dataflows::{
     event::Id,
     retention::{
@@ -44,14 +44,6 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
-
-/// As gocdnext makes it, and a partition for what has no month.
-const LOG_LINES: &str = "CREATE TABLE job_runs (id UUID PRIMARY KEY); \
-    CREATE TABLE log_lines (job_run_id UUID NOT NULL REFERENCES job_runs (id) ON DELETE CASCADE, seq BIGINT NOT NULL, \
-    stream TEXT NOT NULL, at TIMESTAMPTZ NOT NULL, text TEXT NOT NULL, PRIMARY KEY (job_run_id, seq, at)) \
-    PARTITION BY RANGE (at); \
-    CREATE INDEX log_lines_job_seq ON log_lines (job_run_id, seq); \
-    CREATE TABLE log_lines_default PARTITION OF log_lines DEFAULT";
 
 pub const RETENTION_DAYS: u32 = 45;
 

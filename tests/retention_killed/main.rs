@@ -7,12 +7,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 #![allow(dead_code, reason = "the support is larger than what is used of it here")]
 
+#[path = "../support/command.rs"]
+mod command;
 #[path = "../kafka/mod.rs"]
 mod kafka;
 #[path = "../postgres/mod.rs"]
 mod postgres;
 mod world;
 
+use command::{Killed, silent as flow};
 use dataflows::retention::{month::Month, policy::DAY_MS};
 use kafka::{eventually, free_port};
 use rand::{RngExt, SeedableRng};
@@ -21,7 +24,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read, Write as _},
     net::TcpStream,
-    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -29,23 +31,9 @@ use world::{INTRUDED, MONTHS, RETENTION_DAYS, STRANGER, TOPIC, UNARCHIVED, World
 
 const KILLS: i64 = 6;
 
-/// Killed when dropped.
 struct Life {
-    child: Child,
+    _process: Killed,
     port: u16,
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn flow() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gocdnext-flow"));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command
 }
 
 impl Life {
@@ -59,7 +47,7 @@ impl Life {
             .args(["--retention-execute", "--retention-interval", "1s", "--max-drops", "2", "--lease-ttl", "3s"])
             .args(["--epoch-interval", "50ms", "--listen", &format!("127.0.0.1:{port}")])
             .spawn();
-        Self { child: child.unwrap(), port }
+        Self { _process: Killed(child.unwrap()), port }
     }
 
     fn counted(&self) -> Option<u64> {

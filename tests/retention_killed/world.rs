@@ -3,7 +3,7 @@
 
 use crate::{
     kafka::{broker, producer, send},
-    postgres::Server,
+    postgres::{LOG_LINES, Server},
 };
 use dataflows::{
     event::Id,
@@ -27,14 +27,6 @@ use std::{
 };
 use tokio::runtime::Runtime;
 use uuid::Uuid;
-
-/// As gocdnext makes it, and a partition for what has no month.
-const LOG_LINES: &str = "CREATE TABLE job_runs (id UUID PRIMARY KEY); \
-    CREATE TABLE log_lines (job_run_id UUID NOT NULL REFERENCES job_runs (id) ON DELETE CASCADE, seq BIGINT NOT NULL, \
-    stream TEXT NOT NULL, at TIMESTAMPTZ NOT NULL, text TEXT NOT NULL, PRIMARY KEY (job_run_id, seq, at)) \
-    PARTITION BY RANGE (at); \
-    CREATE INDEX log_lines_job_seq ON log_lines (job_run_id, seq); \
-    CREATE TABLE log_lines_default PARTITION OF log_lines DEFAULT";
 
 pub const TOPIC: &str = "killed-retention";
 pub const RETENTION_DAYS: u32 = 45;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod checker;
+pub mod command;
 pub mod ending;
 pub mod exposition;
 pub mod folder;

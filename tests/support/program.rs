@@ -2,6 +2,7 @@
 //!
 //! What it says goes to files that a failed test keeps; the lines that tests wait for are handed on as they come.
 
+use super::command;
 use crate::kafka::leash::Leash;
 use anyhow::{Context, Result, bail, ensure};
 use std::{
@@ -17,18 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A command that runs the program, or what `TORTURE_PROGRAM` names: a release, to be measured. Settings in the environment
-/// are not for it.
+/// A command that runs the program, or what `TORTURE_PROGRAM` names: a release, to be measured.
 pub fn program(arguments: &[&str]) -> Command {
-    let ours = || env!("CARGO_BIN_EXE_gocdnext-flow").into();
-    let mut command = Command::new(std::env::var_os("TORTURE_PROGRAM").unwrap_or_else(ours));
-    command.args(arguments).stdin(Stdio::null());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("GOCDNEXT_FLOW_") {
-            command.env_remove(name);
-        }
-    }
-    command
+    std::env::var_os("TORTURE_PROGRAM")
+        .map_or_else(|| command::program(arguments), |other| command::calling(other, arguments))
 }
 
 /// A command as a shell's script runs it: `"$0"` is the program, `"$@"` its arguments.
