@@ -98,12 +98,5 @@ pub fn take_in(audit: &mut Audit, details: &Details, blob: &Blob) -> Result<(), 
 
 /// Settings that stored series have the form of, whatever the settings are now.
 pub fn settings_of(details: &Details) -> Settings {
-    let mut settings = Settings::default();
-    if details.shape.is_set() {
-        settings.duration_buckets_ms.clone_from(&details.shape.duration_buckets_ms);
-        settings.queue_buckets_ms.clone_from(&details.shape.queue_buckets_ms);
-        settings.webhook_providers.clone_from(&details.shape.webhook_providers);
-        settings.webhook_outcomes.clone_from(&details.shape.webhook_outcomes);
-    }
-    settings
+    if details.shape.is_set() { details.shape.clone().settings() } else { Settings::default() }
 }

@@ -78,13 +78,22 @@ impl Shape {
         !self.duration_buckets_ms.is_empty()
     }
 
-    /// The first setting in which they differ.
+    /// Settings of this form, whatever else they are. A field that is missing here does not compile.
+    #[must_use]
+    pub fn settings(self) -> Settings {
+        let Self { duration_buckets_ms, queue_buckets_ms, webhook_providers, webhook_outcomes } = self;
+        let rest = Settings::default();
+        Settings { duration_buckets_ms, queue_buckets_ms, webhook_providers, webhook_outcomes, ..rest }
+    }
+
+    /// The first setting in which they differ. A field that is missing here does not compile.
     fn differs(&self, other: &Self) -> Option<&'static str> {
+        let Self { duration_buckets_ms, queue_buckets_ms, webhook_providers, webhook_outcomes } = self;
         [
-            ("duration_buckets", self.duration_buckets_ms != other.duration_buckets_ms),
-            ("queue_buckets", self.queue_buckets_ms != other.queue_buckets_ms),
-            ("webhook_providers", self.webhook_providers != other.webhook_providers),
-            ("webhook_outcomes", self.webhook_outcomes != other.webhook_outcomes),
+            ("duration_buckets", *duration_buckets_ms != other.duration_buckets_ms),
+            ("queue_buckets", *queue_buckets_ms != other.queue_buckets_ms),
+            ("webhook_providers", *webhook_providers != other.webhook_providers),
+            ("webhook_outcomes", *webhook_outcomes != other.webhook_outcomes),
         ]
         .into_iter()
         .find_map(|(name, differs)| differs.then_some(name))

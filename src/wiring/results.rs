@@ -6,9 +6,13 @@ use dataflows::{graph::JobResult, names::Names};
 /// All of them, one after the other.
 pub type Takers = Vec<Box<dyn Results>>;
 
-/// The one list.
-pub(super) fn takers() -> Takers {
-    vec![Box::new(Lines)]
+/// The one list. `lines`: jobs are logged.
+pub(super) fn takers(lines: bool) -> Takers {
+    let mut takers = Takers::new();
+    if lines {
+        takers.push(Box::new(Lines));
+    }
+    takers
 }
 
 /// The lines `agent job result`.

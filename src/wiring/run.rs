@@ -135,7 +135,7 @@ impl Parts {
         let durable = Durable::acquire(&config.state, config, &config.topic, published).await?;
         let (config, published) = (Arc::clone(config), Arc::clone(published));
         let starting = tokio::task::spawn_blocking(move || {
-            let pipeline = Pipeline::start(&config, &published, &durable, takers());
+            let pipeline = Pipeline::start(&config, &published, &durable, takers(config.dataflow.job_results));
             (durable.held, pipeline)
         });
         let (held, pipeline) = starting.await.context("reading the state")?;

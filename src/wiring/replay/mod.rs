@@ -157,7 +157,7 @@ fn read_over(
         tally: Tally::default(),
         records: 0,
         names: names.clone(),
-        results: if options.log_jobs { takers() } else { vec![] },
+        results: takers(options.log_jobs),
     };
     let (epoch_records, cuts, moved) = (config.epoch_records, tell, bar.clone());
     let reading = Reading { files, feeder, epoch, epoch_records, common: &common, cuts, bar: moved };
