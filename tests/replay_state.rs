@@ -91,6 +91,13 @@ fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// `state show`.
+fn shown(state: &str) -> serde_json::Value {
+    let output = flow().args(["state", "show", "--format", "json", "--state", state]).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 #[test]
 fn a_log_read_in_parts_gives_the_series_of_the_whole() {
     let bench = Bench::new(3_000);
@@ -193,4 +200,18 @@ fn a_job_log_is_gone_on_with_and_live_state_is_refused() {
     assert_eq!(run.status.code(), Some(4));
     let told = String::from_utf8_lossy(&run.stdout).into_owned() + &told(&run);
     assert!(told.contains("the state is of a replay, not of topic"), "{told}");
+    // so that the command it names need not wait
+    assert_eq!(shown(&state)["lease"]["released"], true);
+}
+
+#[test]
+fn an_ended_program_leaves_a_file_that_is_whole_by_itself() {
+    let bench = Bench::new(50);
+    let (state, copy) = (bench.state(), bench.path("copy.db"));
+    bench.series(&[&bench.path("log.ndjson")], &["--state", &state]);
+    // without the log that SQLite has beside it
+    fs::copy(bench.path("state.db"), &copy).unwrap();
+    let whole = shown(&state)["epoch"].as_u64().unwrap();
+    assert!(whole > 1, "epochs were committed");
+    assert_eq!(shown(&format!("sqlite:{}", copy.display()))["epoch"], whole);
 }

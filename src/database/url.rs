@@ -1,6 +1,6 @@
 //! Where a database is: `sqlite:PATH` or `postgres://...`, checked as it is read, its password never shown.
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::{
     fmt,
     path::{Path, PathBuf},
@@ -25,6 +25,9 @@ const PARAMETERS: [&str; 12] = [
     "sslrootcert",
     "user",
 ];
+
+/// What `sslmode` may be.
+const MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 /// A valid address of a database. `Display` and `Debug` mask its password.
 #[derive(Clone, PartialEq, Eq)]
@@ -107,13 +110,19 @@ fn postgres(url: &str) -> Result<(), UrlError> {
         ));
     }
     for pair in parts.query.split('&').filter(|pair| !pair.is_empty()) {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if !PARAMETERS.contains(&name) {
             let allowed = PARAMETERS.join(", ");
             return Err(UrlError(format!("a parameter behind the `?` is none of these: {allowed}")));
         }
+        // one written with `%` is left to the driver
+        if name == "sslmode" && !value.contains('%') && PgSslMode::from_str(value).is_err() {
+            return Err(UrlError(format!("`sslmode` is none of these: {}", MODES.join(", "))));
+        }
     }
-    PgConnectOptions::from_str(url).map(drop).map_err(|error| UrlError(error.to_string()))
+    // the driver wraps its reason, once or twice
+    let reason = |error: sqlx::Error| error.to_string().trim_start_matches("error with configuration: ").to_owned();
+    PgConnectOptions::from_str(url).map(drop).map_err(|error| UrlError(reason(error)))
 }
 
 /// A URL cut where a password may lie; the parts and what separates them are the whole.
@@ -217,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn a_mode_of_tls_that_there_is_not_is_refused_with_those_that_there_are() {
+        for mode in MODES {
+            assert!(format!("postgres://db/state?sslmode={mode}").parse::<DatabaseUrl>().is_ok(), "{mode}");
+        }
+        let error = "postgres://db/state?sslmode=verify_full".parse::<DatabaseUrl>().unwrap_err().to_string();
+        assert_eq!(error, "`sslmode` is none of these: disable, allow, prefer, require, verify-ca, verify-full");
+        let error = "postgres://db:port/state".parse::<DatabaseUrl>().unwrap_err().to_string();
+        assert!(!error.contains("configuration"), "{error}");
+    }
+
+    #[test]
     fn what_is_no_address_is_refused_without_being_quoted() {
         for text in [
             "",
@@ -233,7 +253,7 @@ mod tests {
             "postgres://u:hunter2#x@db/state",
             "postgres://u:p@db:hunter2/state",
             "postgres://u:p@db/state?passwort=hunter2",
-            "postgres://u:p@db/state?sslmode=maybe",
+            "postgres://u:p@db/state?sslmode=hunter2",
             "postgres://u:hunter2@db/state?application_name=x?sslmode=verify-full",
         ] {
             let error = text.parse::<DatabaseUrl>().unwrap_err();

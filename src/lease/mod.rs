@@ -172,13 +172,17 @@ impl Held {
         self.standing.clone()
     }
 
-    /// Gives the lease back, so that the next one need not wait.
+    /// Gives the lease back, so that the next one need not wait, and closes the store, so that a file of SQLite's is
+    /// whole by itself: its log lies in it.
     ///
     /// # Errors
     /// [`StoreError`]; the next one then waits for the time to live.
     pub async fn release(self) -> Result<(), StoreError> {
         self.renewal.abort();
-        self.store.release(self.generation).await
+        let released = self.store.release(self.generation).await;
+        // what is committed stays so, in the file or in the log beside it
+        let _ = self.store.close().await;
+        released
     }
 }
 

@@ -63,7 +63,5 @@ impl Holding {
     /// Gives the lease back; where that fails the next one waits for its time to live.
     pub async fn release(self) {
         let _ = self.held.release().await;
-        // what is committed stays so
-        let _ = self.store.close().await;
     }
 }

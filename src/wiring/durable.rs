@@ -81,11 +81,22 @@ impl Durable {
             // a process takes the lease once
             let _ = published.ours_until.set(held.ours_until());
         }
-        let manifest = retried(published, || store.manifest()).await?;
-        if manifest.generation != generation {
-            return Err(RunError::Fenced);
-        }
-        let details = Details::read(&manifest, topic, &config.dataflow)?;
+        let fits = async {
+            let manifest = retried(published, || store.manifest()).await?;
+            if manifest.generation != generation {
+                return Err(RunError::Fenced);
+            }
+            let details = Details::read(&manifest, topic, &config.dataflow)?;
+            Ok((manifest, details))
+        };
+        let (manifest, details) = match fits.await {
+            Ok(fits) => fits,
+            Err(error) => {
+                // so that the command that a refusal names need not wait for it; where that fails it runs out by itself
+                let _ = held.release().await;
+                return Err(error);
+            }
+        };
         let writer = Writer { store, runtime: Handle::current(), generation };
         Ok(Self { held, writer, manifest, details })
     }
