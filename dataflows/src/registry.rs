@@ -182,6 +182,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::{Reader, Sweep, Writer};
 
     fn settings(max_projects: usize, max_pipelines_per_project: usize) -> Settings {
         let limits = Limits { max_projects, max_pipelines_per_project, ..Limits::default() };
@@ -248,6 +249,24 @@ mod tests {
         let snapshot = registry.fold(Epoch(1), StreamTime(0), deltas);
         assert_eq!((value(&snapshot, Some(1), Some(11)), value(&snapshot, Some(1), None)), (Some(2), Some(0)));
         assert_eq!((snapshot.series_overflow, snapshot.pipelines.len()), (0, 0));
+    }
+
+    #[test]
+    fn who_was_admitted_stays_so_over_a_restart() {
+        let settings = settings(2, 1);
+        let mut before = Registry::new(&settings);
+        before.record();
+        before.fold(Epoch(1), StreamTime(0), scheduled(&settings, &[(1, 12), (2, 21)]));
+        let mut stored = Writer::default();
+        before.save(Sweep::default(), &mut stored);
+        let mut after = Registry::new(&settings);
+        after.load(Reader::new(&stored.finish())).unwrap();
+        after.loaded(Epoch(1), StreamTime(0));
+        // these would be admitted before them
+        let deltas = scheduled(&settings, &[(0, 1), (1, 11), (1, 12), (2, 21)]);
+        let snapshot = after.fold(Epoch(2), StreamTime(0), deltas);
+        assert_eq!((value(&snapshot, Some(1), Some(12)), value(&snapshot, Some(2), Some(21))), (Some(2), Some(2)));
+        assert_eq!((value(&snapshot, Some(1), None), value(&snapshot, None, None)), (Some(1), Some(1)));
     }
 
     #[test]

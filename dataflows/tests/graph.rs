@@ -5,11 +5,11 @@
 use dataflows::{
     event::Kind,
     feed::{Batch, CatchUp, EpochEnd, PartitionProgress},
-    graph::{self, EpochOutput, Feeder},
+    graph::{self, EpochOutput, Feeder, Restore},
     names::Names,
     registry::{Registry, Snapshot},
     retention::{Policies, Policy, RetentionInput},
-    sequencer::Clock,
+    sequencer::{Clock, Maxima},
     settings::{Retention, Settings},
     time::{Epoch, NextOffset, StreamTime},
 };
@@ -153,6 +153,30 @@ fn every_type_of_event_reaches_a_machine_that_knows_it() {
         assert_eq!(output.deltas.quality.events[kind as usize], 1, "{}", kind.name());
         assert!(output.touched > 0, "{}: no machine keeps anything of it", kind.name());
     }
+}
+
+#[test]
+fn what_was_read_of_a_partition_before_a_restart_still_says_how_far_it_is() {
+    let config = graph::Config {
+        settings: Arc::new(Settings::default()),
+        workers: 2,
+        clock: Clock::Log,
+        names: Names::new(100),
+        first_epoch: Epoch(1),
+        sweep: None,
+    };
+    let at = |second: i64| 1_767_225_600_000 + second * 1_000;
+    let maxima = Maxima([(0, at(100)), (1, at(900))].into());
+    let restore = Restore { stream_time: StreamTime(at(100)), maxima, blobs: Box::new(std::iter::empty()) };
+    let mut running = graph::resume(config, restore).unwrap();
+    let bytes = event("job.queued", 1, 500, "").into_bytes();
+    running.feeder.batch(Batch { bytes, ..Batch::default() }).unwrap();
+    let behind = |partition| PartitionProgress { partition, next_offset: NextOffset(1), state: CatchUp::Behind };
+    running.feeder.end(EpochEnd { partitions: vec![behind(0), behind(1)], ..end(1, true) }).unwrap();
+    drop(running.feeder);
+    let times: Vec<_> = running.outputs.iter().map(|output| output.stream_time).collect();
+    running.workers.join().unwrap();
+    assert_eq!(times, [StreamTime(at(500))], "the other partition is at 900");
 }
 
 #[test]

@@ -300,6 +300,31 @@ fn within_an_epoch_a_late_event_is_taken_if_another_makes_its_attempt_known() {
 }
 
 #[test]
+fn within_an_epoch_late_events_make_each_other_known_in_any_order() {
+    // the next attempt is known by the reclaim of the one before it, and that one by an event that is not late
+    let next = |attempt, event: RunEvent| RunEvent { attempt, ..event };
+    let events = [
+        job(Kind::JobQueued, 4 * DAY),
+        job(Kind::JobRequeued, 1_000),
+        next(2, job(Kind::JobRequeued, 2_000)),
+        next(3, job(Kind::JobScheduled, 3_000)),
+    ];
+    for rotated in 0..events.len() {
+        for reversed in [false, true] {
+            let mut events = events;
+            events.rotate_left(rotated);
+            if reversed {
+                events.reverse();
+            }
+            let mut history = History::standard();
+            history.epoch(&[], 4 * DAY);
+            let s = history.epoch(&events, 4 * DAY);
+            assert_eq!((scheduled(&s), s.totals.quality.late), (1, 0), "{rotated} {reversed}");
+        }
+    }
+}
+
+#[test]
 fn every_bound_on_state_is_counted_when_it_bites() {
     let limits = Limits { max_open_jobs: 3, max_open_runs: 2, max_jobs_per_run: 2, ..Limits::default() };
     let mut history = History::new(Settings { limits, ..Settings::default() });
