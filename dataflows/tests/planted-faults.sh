@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # Plants one fault after another in the machines, the memory, the registry, the driver and retention, and shows that the
 # property tests (tests/properties.rs, tests/retention) catch it. Needs a clean work tree; leaves it clean. Run it after changing the tests; with an argument only
-# the faults whose description contains it.
+# the faults whose description contains it. With --document all of them, and the table of docs/planted-faults.md is written anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PROPTEST_MAX_SHRINK_ITERS=0 PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 RUST_BACKTRACE=0
 git diff --quiet -- src || { echo "src has changes that are not committed: commit or stash them first" >&2; exit 2; }
 
-only=${1:-}
+only=${1:-} document='' rows=''
+[[ $only != --document ]] || { only='' document=1; }
 tests='--test properties'
 missed=0
 plant() { # what, file, text, its replacement (fixed strings, first occurrence)
-    local what=$1 file=src/$2 old=$3 new=$4 out
+    local what=$1 file=src/$2 old=$3 new=$4 out by
     [[ $what == *$only* ]] || return 0
     grep -qF -- "$old" "$file" || { echo "NOT THERE  $what: $file no longer has: $old"; missed=1; return; }
     OLD=$old NEW=$new perl -0pi -e 's/\Q$ENV{OLD}\E/$ENV{NEW}/' "$file"
@@ -20,9 +21,23 @@ plant() { # what, file, text, its replacement (fixed strings, first occurrence)
     elif out=$(timeout 300 cargo test -q $tests -- --skip every_rule_fires 2>&1); then
         echo "MISSED     $what"; missed=1
     else
-        echo "caught     $what, by $(sed -n 's/^    \([a-z0-9_:]*\)$/\1/p' <<<"$out" | sort -u | paste -sd' ')"
+        by=$(sed -n 's/^    \([a-z0-9_:]*\)$/\1/p' <<<"$out" | sort -u | paste -sd' ')
+        echo "caught     $what, by $by"
+        rows+="| $what | $(for test in $by; do short "$test"; done | paste -sd';' | sed 's/;/; /g') |"$'\n'
     fi
     git checkout -q -- "$file"
+}
+short() { # how docs/planted-faults.md calls a test
+    case $1 in
+        i1_a_punctual_log_gives_what_its_set_gives) echo 'punctual' ;;
+        i1_i3_any_log_gives_in_each_epoch_what_the_model_gives) echo 'recorded' ;;
+        i1_the_graph_gives_for_a_punctual_log_what_its_set_gives) echo 'graph, punctual' ;;
+        i1_i3_the_graph_gives_for_any_log_what_the_model_gives) echo 'graph, recorded' ;;
+        a_punctual_log_asks_for_what_its_set_asks_for) echo 'asked, punctual' ;;
+        any_log_gives_the_same_to_any_number_of_workers_over_crashes) echo 'asked, recorded' ;;
+        partitions::each_decision_about_a_partition_is_given_once_and_never_early) echo 'decided' ;;
+        *) echo "\`$1\`" ;;
+    esac
 }
 trap 'git checkout -q -- src' EXIT
 
@@ -40,8 +55,6 @@ plant "attempt: a run's finish leaves its jobs open" machines/runs/close.rs "end
     "end.is_none() && !losses.latest"
 plant "attempt: a dispatch after retirement is not counted" machines/runs/apply.rs \
     "*self.dispatched_after_all.entry(pair).or_default() += 1;" ""
-plant "attempt: late by order within the epoch" machines/runs/mod.rs \
-    "perhaps_late.sort_by_key(|event| (event.attempt == 0, event.attempt));" ""
 plant "run: a dispatched job does not start it" machines/run.rs "|| self.dispatched;" ";"
 plant "run: retired before its finish has passed" machines/runs/close.rs \
     "empty && now.is_past(self.retires(run.finished))" "empty"
@@ -72,9 +85,6 @@ plant "state: what was remembered in the epoch is not stored" memory.rs \
 plant "state: an agent's expiry is not stored" machines/agents.rs \
     "self.changes.iter_mut().for_each(|changes| changes.extend([id]));" ""
 plant "state: a restored agent is not looked at" machines/agents.rs "self.due = Millis::MIN;" ""
-plant "state: who was admitted is forgotten" registry/store.rs "self.admitted_as(labels);" ""
-plant "state: the maxima of the partitions start anew" graph/mod.rs \
-    "Sequencer::resumed(config.clock, maxima.clone(), now)" "Sequencer::resumed(config.clock, Maxima::default(), now)"
 plant "delivery: nothing is remembered" machines/deliveries.rs \
     "self.memory.insert(print(key), 0, new.latest.max(at.now.0), at.now)" "0"
 plant "sequencer: stream time goes back" sequencer.rs "self.now = self.now.max(StreamTime(time));" \
@@ -150,8 +160,16 @@ plant "partitions: decided again after a restart" ledger.rs "Table::Given => sel
 plant "partitions: the sweep leaves out what was decided" retention/partitions.rs "if sweep.begins() {" "if false {"
 plant "partitions: what is gone is remembered for good" retention/partitions.rs "self.given.remove(&id);" ""
 tests='--test graph'
+plant "state: the maxima of the partitions start anew" graph/mod.rs \
+    "Sequencer::resumed(config.clock, maxima.clone(), now)" "Sequencer::resumed(config.clock, Maxima::default(), now)"
 plant "retention: policies do not reach the machines" driver.rs "retention.as_deref()" "None"
 plant "retention: outcomes do not reach the machines" decode/contract.rs "self.retention.then_some(" "false.then_some("
+# what the properties' logs seldom make
+tests='--test runs_machine'
+plant "attempt: late by order within the epoch" machines/runs/mod.rs \
+    "perhaps_late.sort_by_key(|event| (event.attempt == 0, event.attempt));" ""
+tests='--lib registry'
+plant "state: who was admitted is forgotten" registry/store.rs "self.admitted_as(labels);" ""
 # a log without partitions is none that the properties make
 tests='--lib sequencer'
 plant "sequencer: partitions that are not listed again are taken for read" sequencer.rs "self.unlisted(end) || " ""
@@ -159,4 +177,7 @@ plant "sequencer: partitions that are not listed again are taken for read" seque
 tests='--lib driver'
 plant "driver: an epoch is closed before all of it has come" driver.rs "if may_come(&epoch) {" \
     "if entry.get().tick.is_none() && may_come(&epoch) {"
+if [[ $document && $missed = 0 ]]; then
+    ROWS=$rows perl -0pi -e 's/(?<=\|---\|---\|\n)(\|.*\n)*/$ENV{ROWS}/' ../docs/planted-faults.md
+fi
 exit $missed
