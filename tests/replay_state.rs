@@ -93,7 +93,7 @@ fn told(output: &Output) -> String {
 
 /// `state show`.
 fn shown(state: &str) -> serde_json::Value {
-    let output = flow().args(["state", "show", "--format", "json", "--state", state]).output().unwrap();
+    let output = program(&["state", "show", "--format", "json", "--state", state]).output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
