@@ -162,6 +162,8 @@ pub(super) fn consumer_settings(config: &Config) -> ClientConfig {
     // librdkafka counts keys and values alone
     let records = (config.kafka_queue_bytes / BYTES_OF_SMALL_RECORD).max(1);
     ours("queued.min.messages", &records.to_string());
+    // an answer is unpacked whole, to a multiple of what was sent
+    ours("fetch.max.bytes", &(config.kafka_queue_bytes / 8).clamp(1 << 20, 50 << 20).to_string());
     ours("group.id", &config.group_id);
     // exactness rests on these: what is seen, and what counts as read (I1, I4)
     ours("isolation.level", "read_committed");
