@@ -51,6 +51,11 @@ impl Tally {
     #[must_use]
     pub fn finish(self, before: &Snapshot, snapshot: &Snapshot, records: u64) -> Summary {
         let quality = &snapshot.totals.quality.since(&before.totals.quality);
+        // sorting them all is what is left to do when the workers are done
+        let ((wait, duration), (most_running, most_waiting)) = rayon::join(
+            || rayon::join(|| Spread::of(self.waits), || Spread::of(self.durations)),
+            || rayon::join(|| peak(&self.running), || peak(&self.waiting)),
+        );
         Summary {
             records,
             events: quality.events.iter().sum(),
@@ -67,10 +72,10 @@ impl Tally {
             reclaimed: self.reclaimed,
             open: self.open,
             projects: self.projects.len(),
-            wait: Spread::of(self.waits),
-            duration: Spread::of(self.durations),
-            most_running: peak(&self.running),
-            most_waiting: peak(&self.waiting),
+            wait,
+            duration,
+            most_running,
+            most_waiting,
             stream_time: snapshot.stream_time.0,
         }
     }

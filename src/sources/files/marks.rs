@@ -38,6 +38,12 @@ impl Mark {
         self.next_line >= other.next_line && self.refused >= other.refused
     }
 
+    /// Moves over a chunk where nobody reads on later, so that no checksum is needed.
+    pub(super) fn pass_by(&mut self, chunk: &Chunk) {
+        self.next_line = chunk.end();
+        self.refused += chunk.rejected.len() as u64;
+    }
+
     /// What of a chunk was not read when `known` was made; the mark moves over all of it.
     pub(super) fn take(&mut self, chunk: Chunk, known: Option<&Self>) -> Result<Chunk, SourceError> {
         let behind = |mark: &Self| known.filter(|known| !mark.reaches(known));

@@ -84,12 +84,14 @@ struct File {
     mark: Mark,
     /// How far a former replay has read it.
     known: Option<Mark>,
+    /// A later replay may go on here.
+    goes_on: bool,
 }
 
 impl File {
     /// One that a former replay has read to its end, and that is not read now.
     fn over(mark: &Mark) -> Self {
-        Self { name: mark.file.clone(), reader: None, reached: None, mark: mark.clone(), known: None }
+        Self { name: mark.file.clone(), reader: None, reached: None, mark: mark.clone(), known: None, goes_on: true }
     }
 
     /// What is new of the next chunk; `None` at the end.
@@ -102,7 +104,11 @@ impl File {
         };
         // a chunk that shows no time counts as begun: other files get their turn at the same place
         self.reached = self.reached.max(chunk.reached).or(Some(Millis::MIN));
-        self.mark.take(chunk, self.known.as_ref()).map(Some)
+        if self.goes_on {
+            return self.mark.take(chunk, self.known.as_ref()).map(Some);
+        }
+        self.mark.pass_by(&chunk);
+        Ok(Some(chunk))
     }
 
     /// What is still passed over counts as read.
@@ -121,13 +127,20 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens every file, so that a wrong name is said before anything is read.
+    /// Opens every file, so that a wrong name is said before anything is read. No later replay goes on here: the marks
+    /// are without checksums.
     pub fn open(options: &ReplayOptions) -> Result<Self, SourceError> {
-        Self::resume(options, &Marks::new())
+        Self::open_at(options, None)
     }
 
-    /// As [`open`](Self::open), going on where a former replay was.
+    /// As [`open`](Self::open), going on where a former replay was, and with [`marks`](Self::marks) for a later one.
     pub fn resume(options: &ReplayOptions, marks: &Marks) -> Result<Self, SourceError> {
+        Self::open_at(options, Some(marks))
+    }
+
+    fn open_at(options: &ReplayOptions, kept: Option<&Marks>) -> Result<Self, SourceError> {
+        let (goes_on, none) = (kept.is_some(), Marks::new());
+        let marks = kept.unwrap_or(&none);
         let paths = &options.files;
         if paths.iter().filter(|path| input::is_stdin(path)).count() > 1 {
             return Err(SourceError::StdinTwice);
@@ -150,7 +163,7 @@ impl Files {
             };
             let known = place.and_then(|place| marks.get(&place).cloned());
             let (reader, mark) = (Some(reader), Mark::new(known_as));
-            let file = File { name: name(path), reader, reached: None, mark, known };
+            let file = File { name: name(path), reader, reached: None, mark, known, goes_on };
             match place {
                 Some(place) => {
                     taken.push(place);

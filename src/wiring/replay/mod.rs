@@ -19,7 +19,7 @@ use crate::{
         dead_letters::{Sink, SinkError},
     },
     sources::{
-        files::{Files, Marks, SourceError},
+        files::{Files, SourceError},
         in_flight::InFlight,
     },
     summary::{Summary, Tally},
@@ -134,7 +134,10 @@ fn read_over(
     names: Names,
     kept: Option<&Kept>,
 ) -> Result<Replayed, RunError> {
-    let files = Files::resume(options, kept.map_or(&Marks::new(), Kept::marks))?;
+    let files = match kept {
+        Some(kept) => Files::resume(options, kept.marks())?,
+        None => Files::open(options)?,
+    };
     let file_names = files.names();
     let goes_on = kept.is_some_and(Kept::goes_on);
     let common = Common {
