@@ -184,6 +184,20 @@ fn a_dispatch_that_is_read_after_the_attempt_is_over_counts() {
 }
 
 #[test]
+fn a_job_that_is_read_after_its_run_is_over_is_closed_by_it() {
+    let mut history = History::new(settings());
+    let kinds = [Kind::RunQueued, Kind::RunStarted, Kind::RunFinished];
+    let times = (0..).map(|index| HOUR - 2 * MINUTE + index * MINUTE);
+    let run = kinds.into_iter().zip(times).map(|(kind, time)| RunEvent { attempt: 0, ..event(kind, 0, time) });
+    history.epoch(&run.collect::<Vec<_>>(), HOUR + 1_000);
+    history.epoch(&[event(Kind::JobStarted, 7, HOUR - MINUTE)], HOUR + 2_000);
+    let output = history.close(HOUR + 2 * MINUTE);
+    assert_eq!(output.ledger_rows.iter().map(|row| (row.job, row.ended_at)).collect::<Vec<_>>(), [(7, Some(HOUR))]);
+    assert_eq!(history.close(HOUR + ASKED).decisions, []);
+    assert_eq!(tried(&history.close(HOUR + ASKED + 1).decisions), [(7, 1, HOUR + 5 * MINUTE)]);
+}
+
+#[test]
 fn at_the_bound_those_go_that_nobody_wants_archived_and_the_ledger_knows_all() {
     let limits = Limits { max_pending_archives: 2, ..Limits::default() };
     let mut history = History::new(Settings { limits, ..settings() });
