@@ -16,7 +16,7 @@ use std::io::Write;
 const EXAMPLES: &str = "\
 Examples:
   gocdnext-flow state show
-  gocdnext-flow state show --state sqlite:/var/lib/gocdnext-flow/state.db
+  gocdnext-flow state show --state sqlite:/var/lib/gocdnext-flow/gocdnext-flow.db
   gocdnext-flow state show --format json | jq .offsets
 
 Only looks: it may be called while `run` writes the state, and makes nothing that is not there.";
