@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use dataflows::{
     names::Names,
     registry::Registry,
-    series::{Deltas, Pair},
+    series::{Announcement, Deltas, Pair},
     settings::{Limits, Settings},
     time::{Epoch, StreamTime},
 };
@@ -30,7 +30,8 @@ fn published(settings: &Settings) -> Arc<Published> {
         // ids as random as UUIDs are
         let id = |number: u128| number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
         let pair = Pair { project: id(number / PIPELINES_PER_PROJECT + 1), pipeline: id(number + 1) };
-        deltas.announce(pair, 0, names.intern(&format!("service-{number}-deploy")));
+        let slug = names.intern(&format!("service-{number}-deploy"));
+        deltas.announce(pair, Announcement { time: 0, tie: 0, slug });
         deltas.jobs_scheduled.insert(pair, u64::try_from(number).unwrap_or(0));
     }
     let snapshot = Registry::new(settings).fold(Epoch(1), StreamTime(0), deltas);

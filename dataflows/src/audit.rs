@@ -133,7 +133,7 @@ impl Contents {
                 runs.oldest_dispatchable, totals.oldest_dispatchable
             ));
         }
-        let nameless = self.snapshot.pipelines.values().filter(|seen| seen.slug.0 as usize > self.names).count();
+        let nameless = self.snapshot.pipelines.values().filter(|slug| slug.0 as usize > self.names).count();
         if nameless > 0 {
             found.push(format!("{nameless} pipelines have a slug that is not among the {} names", self.names));
         }

@@ -21,7 +21,7 @@ const SHARDS: usize = 256;
 
 /// 128 bits that stand for an id, the lowest 16 being its route; 88 of them are kept. Fixed keys: the same in every
 /// process, for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub u128);
 
 impl Fingerprint {
@@ -228,9 +228,22 @@ impl Memory {
         if tag == tag::FORGET {
             shard.forget(&entry);
         } else {
-            self.insert_entry(entry, StreamTime::UNKNOWN);
+            self.take_in(entry);
         }
         Ok(true)
+    }
+
+    /// Beyond the bound too: what is over by now lies between what is not, and only who knows the time may choose.
+    fn take_in(&mut self, entry: Entry) {
+        let index = shard_of(&entry);
+        if let Some(known) = self.shards[index].find_mut(&entry) {
+            *known = [entry[0], entry[1], entry[2], entry[3].max(known[3])];
+            return;
+        }
+        if self.shards[index].is_full() {
+            self.rebuild(index, StreamTime::UNKNOWN, 1);
+        }
+        self.shards[index].put(entry);
     }
 
     /// The shards, for a sweep.
@@ -258,14 +271,15 @@ impl Memory {
         let shard = &self.shards[index];
         if shard.len >= self.max_in_shard {
             self.rebuild(index, before, 0);
-        } else if (shard.len + 1) * 5 > shard.capacity * 4 {
+        } else if shard.is_full() {
             self.rebuild(index, before, 1);
         }
         let held = self.shards[index].len;
         if held < self.max_in_shard {
             return 0;
         }
-        let excess = (held / 16).max(1);
+        // many at once: it takes a walk over all of them
+        let excess = (held / 16).max(held + 1 - self.max_in_shard);
         let forgotten = self.shards[index].forget_oldest(excess);
         if let Some(changes) = &mut self.changes {
             changes.extend(forgotten.into_iter().map(|entry| (tag::FORGET, entry)));
@@ -401,10 +415,21 @@ impl Shard {
         gone
     }
 
+    /// Forgets one, and moves those behind it up that lie behind their homes.
     fn forget(&mut self, wanted: &Entry) {
-        if self.position(wanted).is_some() {
-            self.keep(1, |entry| !same(entry, wanted));
+        let Some(mut hole) = self.position(wanted) else { return };
+        self.entries[hole] = VACANT;
+        self.len -= 1;
+        while let Some(next) = self.entries.get(hole + 1).filter(|next| next[3] != 0 && self.home(next) <= hole) {
+            debug_assert!(next[1] >= wanted[1], "in order");
+            self.entries.shift(hole + 1, hole);
+            hole += 1;
         }
+    }
+
+    /// One more would make it slow.
+    const fn is_full(&self) -> bool {
+        (self.len + 1) * 5 > self.capacity * 4
     }
 }
 
@@ -458,6 +483,63 @@ mod tests {
         let evicted: u64 = (1..=100_000_u128).map(|n| memory.insert(id(n), 0, 1_000, NOW)).sum();
         assert!(memory.len() <= 256 * 16);
         assert_eq!(memory.len() as u64 + evicted, 100_000);
+    }
+
+    /// What the memory stores of all it holds, or of what changed, read into another.
+    fn stored(memory: &mut Memory, all: bool, into: &mut Memory) {
+        let mut out = Writer::default();
+        if all {
+            memory.save_swept(0..SHARDS, &mut out);
+        } else {
+            memory.save(&mut out);
+        }
+        let bytes = out.finish();
+        let mut entries = Reader::new(&bytes);
+        while !entries.is_empty() {
+            let tag = entries.u8().unwrap();
+            assert!(into.load(tag, &mut entries, &mut |_| true).unwrap());
+        }
+    }
+
+    #[test]
+    fn what_was_forgotten_early_is_forgotten_after_a_restart_too_and_nothing_else() {
+        let (mut memory, mut other) = (Memory::new(1_000_000, 256 * 16), Memory::new(1_000_000, 256 * 16));
+        memory.record();
+        let mut evicted = 0;
+        for n in 0..30_000_u128 {
+            let horizon = Millis::try_from(n % 977).unwrap() * 1_000;
+            evicted += memory.insert(id(n), u8::try_from(n % 200).unwrap(), horizon, NOW);
+            if n % 1_000 == 999 {
+                stored(&mut memory, false, &mut other);
+                assert_eq!(other.len(), memory.len());
+            }
+        }
+        assert!(evicted > 10_000, "{evicted}");
+        for n in 0..30_000 {
+            assert_eq!(other.get(id(n), NOW), memory.get(id(n), NOW), "id {n}");
+        }
+    }
+
+    #[test]
+    fn a_restart_forgets_nothing_early_and_the_next_insert_counts_what_it_forgets() {
+        let mut memory = Memory::new(10_000, 1 << 20);
+        memory.record();
+        let then = StreamTime(1_000);
+        assert_eq!((0..3_000_u128).map(|n| memory.insert(id(n), 0, 1_000, then)).sum::<u64>(), 0);
+        let mut later = Memory::new(10_000, 256 * 16);
+        stored(&mut memory, true, &mut later);
+        // those are over for who knows the time; what is stored of them lies beside what comes
+        let now = StreamTime(60_000);
+        let mut fresh = Memory::new(10_000, 1 << 20);
+        fresh.record();
+        assert_eq!((3_000..6_000_u128).map(|n| fresh.insert(id(n), 0, 59_000, now)).sum::<u64>(), 0);
+        stored(&mut fresh, true, &mut later);
+        assert_eq!(later.len(), 6_000, "over the bound of 4,096");
+        assert!((3_000..6_000).all(|n| later.get(id(n), now).is_some()));
+        let forgotten: u64 = (6_000..9_000).map(|n| later.insert(id(n), 0, 59_000, now)).sum();
+        let held = (3_000..9_000).filter(|n| later.get(id(*n), now).is_some()).count();
+        assert_eq!(held as u64 + forgotten, 6_000, "all that went was counted");
+        assert!(later.len() <= 256 * 16);
     }
 
     #[test]

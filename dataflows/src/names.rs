@@ -54,21 +54,24 @@ impl Names {
     /// The name's number; [`NameId::OTHER`] beyond the bound.
     #[must_use]
     pub fn intern(&self, name: &str) -> NameId {
-        if let Some(id) = self.read().ids.get(name) {
-            return *id;
+        if let Some(id) = self.known(&self.read(), name) {
+            return id;
         }
         let mut table = self.shared.table.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = table.ids.get(name) {
-            return *id;
-        }
-        if table.names.len() > self.shared.max_names {
-            return NameId::OTHER;
+        if let Some(id) = self.known(&table, name) {
+            return id;
         }
         let id = NameId(u32::try_from(table.names.len()).unwrap_or(0));
         let name: Arc<str> = Arc::from(name);
         table.names.push(Arc::clone(&name));
         table.ids.insert(name, id);
         id
+    }
+
+    /// Its number, also where it gets none.
+    fn known(&self, table: &Table, name: &str) -> Option<NameId> {
+        let full = table.names.len() > self.shared.max_names;
+        table.ids.get(name).copied().or(full.then_some(NameId::OTHER))
     }
 
     /// The name behind a number.

@@ -8,6 +8,7 @@ mod totals;
 
 use crate::{
     event::Id,
+    names::NameId,
     rebucket::{Buckets, Carried, rebucket},
     retention::Shown,
     series::{Announcement, Deltas, Pair},
@@ -37,7 +38,7 @@ pub struct Snapshot {
     /// `gocdnext_jobs_scheduled_total`.
     pub jobs_scheduled: Arc<BTreeMap<PairLabels, u64>>,
     /// `gocdnext_flow_pipeline_info`: the newest slug of each admitted pair.
-    pub pipelines: Arc<BTreeMap<Pair, Announcement>>,
+    pub pipelines: Arc<BTreeMap<Pair, NameId>>,
     /// `gocdnext_flow_series_overflow_total`.
     pub series_overflow: u64,
     /// `None` while retention is off. Whoever publishes adds it.
@@ -60,6 +61,8 @@ pub struct Registry {
     current: Snapshot,
     pipelines_by_project: BTreeMap<Id, usize>,
     admitted: BTreeSet<Pair>,
+    /// The newest of each admitted pair: an older one that comes late changes nothing.
+    announced: BTreeMap<Pair, Announcement>,
     changes: store::Changes,
 }
 
@@ -81,6 +84,7 @@ impl Registry {
             current,
             pipelines_by_project: BTreeMap::new(),
             admitted: BTreeSet::new(),
+            announced: BTreeMap::new(),
             changes: store::Changes::default(),
         }
     }
@@ -168,12 +172,14 @@ impl Registry {
     }
 
     fn add_pipelines(&mut self, announced: &BTreeMap<Pair, Announcement>) {
-        for (pair, seen) in announced {
-            let known = self.current.pipelines.get(pair);
-            let renamed = known.is_none_or(|known| known.slug != seen.slug && seen > known);
-            if self.admitted.contains(pair) && renamed {
-                Arc::make_mut(&mut self.current.pipelines).insert(*pair, *seen);
-                self.changes.renamed(*pair);
+        for (pair, seen) in announced.iter().filter(|(pair, _)| self.admitted.contains(pair)) {
+            if self.announced.get(pair).is_some_and(|known| known >= seen) {
+                continue;
+            }
+            self.announced.insert(*pair, *seen);
+            self.changes.announced(*pair);
+            if self.current.pipelines.get(pair) != Some(&seen.slug) {
+                Arc::make_mut(&mut self.current.pipelines).insert(*pair, seen.slug);
             }
         }
     }
@@ -245,7 +251,8 @@ mod tests {
         let settings = settings(1, 1);
         let mut registry = Registry::new(&settings);
         let mut deltas = scheduled(&settings, &[(1, 11), (1, 11)]);
-        deltas.announce(Pair { project: 1, pipeline: 12 }, 5, crate::names::NameId(2));
+        let seen = Announcement { time: 5, tie: 0, slug: NameId(2) };
+        deltas.announce(Pair { project: 1, pipeline: 12 }, seen);
         let snapshot = registry.fold(Epoch(1), StreamTime(0), deltas);
         assert_eq!((value(&snapshot, Some(1), Some(11)), value(&snapshot, Some(1), None)), (Some(2), Some(0)));
         assert_eq!((snapshot.series_overflow, snapshot.pipelines.len()), (0, 0));
@@ -282,21 +289,28 @@ mod tests {
     fn an_announced_pair_appears_at_zero_with_its_newest_slug() {
         let settings = settings(2, 2);
         let mut registry = Registry::new(&settings);
-        let (pair, slug) = (Pair { project: 1, pipeline: 11 }, crate::names::NameId);
-        let mut deltas = Deltas::new(&settings);
-        deltas.announce(pair, 5, slug(1));
-        registry.fold(Epoch(1), StreamTime(0), deltas);
-        let mut deltas = Deltas::new(&settings);
-        deltas.announce(pair, 9, slug(3));
-        deltas.announce(pair, 7, slug(2));
-        let snapshot = registry.fold(Epoch(2), StreamTime(0), deltas);
-        assert_eq!(value(&snapshot, Some(1), Some(11)), Some(0));
-        assert_eq!(snapshot.pipelines[&pair].slug, slug(3));
-        for (epoch, time, name, stands) in [(3, 8, 4, 3), (4, 9, 4, 4), (5, 10, 1, 1)] {
+        let pair = Pair { project: 1, pipeline: 11 };
+        let seen = |time, tie, slug| Announcement { time, tie, slug: NameId(slug) };
+        let epochs = [
+            (vec![seen(5, 0, 1)], 1),
+            (vec![seen(9, 2, 3), seen(7, 0, 2)], 3),
+            (vec![seen(8, 0, 4)], 3),
+            // of two at one time the one with the larger tie
+            (vec![seen(9, 1, 5)], 3),
+            (vec![seen(9, 3, 4)], 4),
+            (vec![seen(12, 0, 4)], 4),
+            // older than the newest of the same name
+            (vec![seen(11, 0, 6)], 4),
+            (vec![seen(13, 0, 1)], 1),
+        ];
+        for (epoch, (announced, stands)) in (1..).zip(epochs) {
             let mut deltas = Deltas::new(&settings);
-            deltas.announce(pair, time, slug(name));
+            for seen in announced {
+                deltas.announce(pair, seen);
+            }
             let snapshot = registry.fold(Epoch(epoch), StreamTime(0), deltas);
-            assert_eq!(snapshot.pipelines[&pair].slug, slug(stands), "of two at one time the larger");
+            assert_eq!(snapshot.pipelines[&pair], NameId(stands), "epoch {epoch}");
+            assert_eq!(value(&snapshot, Some(1), Some(11)), Some(0));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the rules may be told: durations, bounds and the closed label lists. The service's configuration fills it.
 
-use crate::time::Millis;
+use crate::time::{Millis, SKEW_TOLERANCE_MS};
 
 /// Settings of the dataflow; the names are those of the configuration, units last.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +70,14 @@ pub struct Limits {
 
 const SECOND: Millis = 1_000;
 const HOUR: Millis = 3_600 * SECOND;
+
+impl Settings {
+    /// Strictly so long after an end everything that may still change what follows from it was read: what comes behind is late.
+    #[must_use]
+    pub const fn settling_ms(&self) -> Millis {
+        SKEW_TOLERANCE_MS + self.late_grace_ms
+    }
+}
 
 impl Default for Settings {
     fn default() -> Self {

@@ -37,13 +37,14 @@ mod tests {
     use crate::{
         event::{ArchiveResult, Kind, Status},
         feed::Reason,
+        retention::{self, Fate},
         series::Limit,
     };
 
     /// Counters are stored by place: a word before the end, or one that went, would give each later one the count of another.
     #[test]
     fn stored_lists_only_ever_grow_at_their_end() {
-        let stored: [(&[&str], &str); 5] = [
+        let stored: [(&[&str], &str); 8] = [
             (
                 &Kind::ALL.map(Kind::name),
                 "run.queued run.started run.finished job.queued job.ready job.scheduled job.started job.finished \
@@ -60,6 +61,13 @@ mod tests {
                 &Limit::ALL.map(Limit::name),
                 "max_open_jobs max_open_runs max_jobs_per_run max_remembered_ids max_agents max_names \
                  max_pending_archives max_name_bytes",
+            ),
+            (&retention::Kind::NAMES, "ensure_partition archive_logs drop_partition blocked"),
+            (&Fate::ALL.map(Fate::name), "executed failed unanswered withdrawn"),
+            (
+                &retention::Reason::ALL.map(retention::Reason::name),
+                "no_policy incomplete_history not_caught_up archive_pending archive_failed unknown_job bounds \
+                 foreign_rows newer_rows clock",
             ),
         ];
         for (now, once) in stored {

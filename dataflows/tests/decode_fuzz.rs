@@ -52,7 +52,7 @@ fn as_record(bytes: &[u8], cuts: [usize; 3]) -> Decoded {
     let record = KafkaRecord {
         partition: 2,
         offset: i64::MAX,
-        timestamp: Some(i64::MAX),
+        timestamp: [None, Some(i64::MIN), Some(-2), Some(0), Some(i64::MAX)][bytes.len() % 5],
         key_start: at(cuts[0]),
         headers_start: at(cuts[1]),
         value_start: at(cuts[2]),

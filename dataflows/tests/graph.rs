@@ -8,7 +8,7 @@ use dataflows::{
     graph::{self, EpochOutput, Feeder, Restore},
     names::Names,
     registry::{Registry, Snapshot},
-    retention::{Policies, Policy, RetentionInput},
+    retention::{Policies, Policy, RetentionInput, RetentionOutput},
     sequencer::{Clock, Maxima},
     settings::{Retention, Settings},
     time::{Epoch, NextOffset, StreamTime},
@@ -138,7 +138,7 @@ fn with_retention_on_every_ended_job_is_asked_for_and_told_to_the_ledger() {
             assert_eq!(a.retention, b.retention, "{workers} workers");
         }
     }
-    assert!(run(&lines, 2, 100).iter().all(|o| o.retention.is_empty()), "off");
+    assert!(run(&lines, 2, 100).iter().all(|o| o.retention == RetentionOutput::default()), "off");
 }
 
 /// The example that the contract has of each type, alone: decoded, routed, taken in.

@@ -49,7 +49,7 @@ plant "attempt: the wait's facts are not bounded by the end" machines/attempt/sp
 plant "attempt: the latest of two facts stands" machines/attempt.rs "*fact = event.time.min(*fact);" "*fact = event.time;"
 plant "attempt: a fact at a loss's deadline does not prevent it" machines/attempt/losses.rs "*other <= due" "*other < due"
 plant "attempt: no grace before settling" machines/runs/close.rs \
-    "let deadline = SKEW_TOLERANCE_MS + self.settings.late_grace_ms;" "let deadline = SKEW_TOLERANCE_MS;"
+    "now.is_past(end.time.saturating_add(self.settings.settling_ms()))" "now.is_past(end.time.saturating_add(2_000))"
 plant "attempt: lost more than once" machines/runs/close.rs "self.attempts[slot].done |= done::LOST;" ""
 plant "attempt: a run's finish leaves its jobs open" machines/runs/close.rs "end.is_none() && finish == NEVER && !losses.latest" \
     "end.is_none() && !losses.latest"
@@ -59,7 +59,7 @@ plant "run: a dispatched job does not start it" machines/run.rs "|| self.dispatc
 plant "run: retired before its finish has passed" machines/runs/close.rs \
     "empty && now.is_past(self.retires(run.finished))" "empty"
 plant "run: the duration does not wait for grace" machines/run.rs \
-    "self.finished.saturating_add(SKEW_TOLERANCE_MS + settings.late_grace_ms)" "self.finished"
+    "self.finished.saturating_add(settings.settling_ms())" "self.finished"
 plant "agent: online though disconnected at the same time" machines/agents.rs "agent.up > agent.down" "agent.up >= agent.down"
 plant "agent: expires at its deadline" machines/agents.rs "!now.is_past(expires)" "now.0 < expires"
 plant "delivery: the first read counts, not the smallest" machines/deliveries.rs "new.first = seen.min(new.first);" ""
@@ -68,6 +68,10 @@ plant "delivery: one timely copy does not save the others" machines/deliveries.r
 plant "memory: horizons are cut, not rounded up" memory.rs "+ Millis::from(horizon.rem_euclid(1000) > 0)" ""
 plant "series: a worker's part is left out" series/deltas.rs "self.jobs_running += jobs_running;" \
     "self.jobs_running = *jobs_running;"
+plant "registry: a name that is older than the newest comes back" registry.rs \
+    "is_some_and(|known| known >= seen)" "is_some_and(|known| known.slug == seen.slug)"
+plant "registry: of two names at one time the one read last stands" registry.rs \
+    "is_some_and(|known| known >= seen)" "is_some_and(|known| known.time > seen.time)"
 plant "registry: the oldest of a former epoch stays" series/deltas.rs "self.oldest_dispatchable = later.oldest_dispatchable;" \
     "self.oldest_dispatchable = self.oldest_dispatchable.or(later.oldest_dispatchable);"
 plant "driver: an epoch is worked on before the one before it is closed" driver.rs "if earlier_may_come(&epoch) {" \
@@ -120,7 +124,7 @@ plant "retention: a loss is not waited for when its attempt ends" machines/runs/
     "attempt.has(done::LOST) && self.notes.is_none()" "attempt.has(done::LOST)"
 plant "retention: a run is forgotten before its jobs are read" machines/runs/close.rs \
     "empty && now.is_past(self.retires(run.finished))" "empty && now.is_past(run.finished)"
-plant "retention: a dispatch after retirement is not told" machines/runs/apply.rs "self.note_dispatch_after_all(event);" ""
+plant "retention: a dispatch after retirement is not told" machines/runs/apply.rs "self.note_dispatch_after_all(id, event);" ""
 plant "retention: late events are not written down" machines/runs/apply.rs "self.note_late(event);" ""
 plant "retention: late events ask for archives" machines/runs/notes.rs "hearsay: true" "hearsay: false"
 plant "retention: what a bound keeps out is not told" machines/runs/apply.rs "self.note_unkept(event);" ""

@@ -178,7 +178,7 @@ settings! {
         max_open_jobs = dataflow.limits.max_open_jobs, count(1, MANY), FLOW, "Job attempts tracked at once";
         max_open_runs = dataflow.limits.max_open_runs, count(1, MANY), FLOW, "Runs tracked at once";
         max_jobs_per_run = dataflow.limits.max_jobs_per_run, count(1, MANY), FLOW, "Job attempts of one run";
-        max_remembered_ids = dataflow.limits.max_remembered_ids, count(1, 10 * MANY), FLOW, "Ended attempts, runs and delivery ids remembered for `dedup_window`";
+        max_remembered_ids = dataflow.limits.max_remembered_ids, count(1, 10 * MANY), FLOW, "Ended attempts and runs remembered for `dedup_window`; as many ids of deliveries besides";
         max_pending_archives = dataflow.limits.max_pending_archives, count(1, MANY), LIVE, "Logs tracked at once that wait for their archive";
         max_agents = dataflow.limits.max_agents, count(1, MANY), FLOW, "Agents tracked at once";
         max_names = dataflow.limits.max_names, count(1, MANY), FLOW, "Distinct names of pipelines and jobs kept";

@@ -85,8 +85,8 @@ fn pipelines(snapshot: &Snapshot, names: &Names, out: &mut impl Writer) {
     out.family(&family::PIPELINE_INFO);
     let mut project = IdText::default();
     let mut pipeline = IdText::default();
-    for (pair, seen) in snapshot.pipelines.iter() {
-        let slug = names.name(seen.slug);
+    for (pair, slug) in snapshot.pipelines.iter() {
+        let slug = names.name(*slug);
         let labels: [Label; 3] = [
             ("pipeline", pipeline.of(Some(pair.pipeline))),
             ("project", project.of(Some(pair.project))),

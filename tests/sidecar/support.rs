@@ -4,7 +4,7 @@ use dataflows::{
     event::Status,
     names::Names,
     registry::Registry,
-    series::{Deltas, Pair},
+    series::{Announcement, Deltas, Pair},
     settings::Settings,
     time::{Epoch, StreamTime},
 };
@@ -32,7 +32,8 @@ pub fn published() -> Arc<Published> {
     let settings = Settings::default();
     let mut deltas = Deltas::new(&settings);
     let pair = Pair { project: 1, pipeline: 2 };
-    deltas.announce(pair, 0, names.intern("deploy \"prod\"\\eu\nnow"));
+    let slug = names.intern("deploy \"prod\"\\eu\nnow");
+    deltas.announce(pair, Announcement { time: 0, tie: 0, slug });
     deltas.jobs_scheduled.insert(pair, 3);
     deltas.jobs_running = 2;
     deltas.job_duration[Status::Success as usize].observe(&settings.duration_buckets_ms, 7_250, TRACE);

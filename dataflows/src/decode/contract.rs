@@ -154,12 +154,7 @@ impl Contract {
 
     fn archived(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<DeliveryEvent, Fault> {
         let event = RunEvent { job: data.id(Field::JobId)?, attempt: data.attempt()?, ..self.run(stamp, data)? };
-        let result = match data.text(Field::Result)? {
-            "success" => ArchiveResult::Success,
-            "failed" => ArchiveResult::Failed,
-            "skipped" => ArchiveResult::Skipped,
-            _ => ArchiveResult::Other,
-        };
+        let result = ArchiveResult::from_name(data.text(Field::Result)?).unwrap_or(ArchiveResult::Other);
         let status = match result {
             ArchiveResult::Success => Status::Success,
             ArchiveResult::Skipped => Status::Skipped,
@@ -205,11 +200,8 @@ fn name<'e>(envelope: &'e Envelope<'_>, attribute: Attribute) -> Result<&'e str,
 
 fn status(word: &str) -> Status {
     match word {
-        "success" => Status::Success,
-        "failed" => Status::Failed,
-        "canceled" | "cancelled" => Status::Canceled,
-        "skipped" => Status::Skipped,
-        _ => Status::Unknown,
+        "cancelled" => Status::Canceled,
+        _ => Status::from_name(word).unwrap_or(Status::Unknown),
     }
 }
 

@@ -78,6 +78,13 @@ struct Origin {
     read_at: Millis,
 }
 
+impl Origin {
+    /// The record's time, which bounds the event's. A broker takes any number; one before 1970 is nobody's clock.
+    fn stamp(self) -> Option<Millis> {
+        self.timestamp.filter(|timestamp| *timestamp >= 0)
+    }
+}
+
 impl Decoder {
     #[must_use]
     pub fn new(settings: &Settings, names: Names) -> Self {
@@ -131,7 +138,7 @@ impl Decoder {
     fn decode_record(&mut self, origin: Origin, parts: Parts<'_>, out: &mut Decoded) {
         out.records += 1;
         let (time, verdict) = self.read(parts);
-        let happened = time.map(|time| origin.timestamp.map_or(time, |timestamp| time.min(timestamp)));
+        let happened = time.map(|time| origin.stamp().map_or(time, |stamp| time.min(stamp)));
         if let Some(time) = happened.filter(|time| *time <= origin.read_at) {
             out.maxima.see(origin.partition, time);
         }
@@ -175,7 +182,7 @@ impl Decoder {
 
     fn accept(&mut self, origin: Origin, event: Event, out: &mut Decoded) {
         out.quality.events[event.kind() as usize] += 1;
-        let limit = origin.timestamp.map_or(Millis::MAX, |timestamp| timestamp.saturating_add(self.max_skew_ms));
+        let limit = origin.stamp().map_or(Millis::MAX, |stamp| stamp.saturating_add(self.max_skew_ms));
         out.quality.skewed += u64::from(event.time() > limit);
         match event {
             Event::Run(event) => out.runs.push(RunEvent { time: event.time.min(limit), ..event }),

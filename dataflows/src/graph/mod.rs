@@ -167,7 +167,8 @@ pub fn resume(config: Config, restore: Restore) -> Result<Running, StartError> {
     let dealt = restore::deal(restore, &dealers);
     drop(dealers);
     let loads = loads.iter().collect::<Result<(), Unusable>>().map_err(StartError::from);
-    if let Err(error) = loads.and(dealt) {
+    // why the blobs ended comes first: to the workers their end looks like damage
+    if let Err(error) = dealt.and(loads) {
         // before the guards, which wait for the workers
         drop(starters);
         return Err(error);

@@ -47,6 +47,8 @@ pub struct Run {
     pub(super) shown: bool,
     /// In the list of what the open epoch touched.
     pub(super) touched: bool,
+    /// In the list of those whose finish the open epoch moved.
+    pub(super) moved: bool,
     /// In the list of what is to be stored.
     pub(super) changed: bool,
     /// The cycle in which a blob has last taken it: its end must be stored, too.
@@ -81,6 +83,7 @@ impl Run {
             settled: false,
             shown: false,
             touched: false,
+            moved: false,
             changed: false,
             stored: None,
         }
@@ -152,7 +155,7 @@ impl Run {
     }
 
     fn duration_deadline(&self, settings: &Settings) -> Millis {
-        self.finished.saturating_add(SKEW_TOLERANCE_MS + settings.late_grace_ms)
+        self.finished.saturating_add(settings.settling_ms())
     }
 
     /// When a run that never finishes is given up.
@@ -161,13 +164,13 @@ impl Run {
         self.latest.saturating_add(keep)
     }
 
-    /// The next time at which something about it may change without an event.
+    /// The next time at which something about it may change without an event, while its duration is not taken.
     pub(super) fn next_deadline(&self, settings: &Settings) -> Millis {
         if self.finished == NEVER {
             let queue = if self.shown { self.queue_deadline(settings) } else { NEVER };
             return queue.min(self.forget_deadline(settings));
         }
-        if self.settled { self.finished } else { self.duration_deadline(settings) }
+        self.duration_deadline(settings)
     }
 
     /// The bits remembered of it.

@@ -17,7 +17,7 @@ use std::{collections::BTreeSet, sync::Arc};
 pub(super) struct Changes {
     /// `None`: nobody asks.
     pairs: Option<BTreeSet<PairLabels>>,
-    slugs: BTreeSet<Pair>,
+    announced: BTreeSet<Pair>,
     /// As stored last.
     totals: Vec<u8>,
     sweep: Cursors,
@@ -26,7 +26,7 @@ pub(super) struct Changes {
 #[derive(Debug, Default)]
 struct Cursors {
     pairs: Cursor,
-    slugs: Cursor,
+    announced: Cursor,
 }
 
 /// What an entry is; a number is never given again to something else.
@@ -34,7 +34,9 @@ pub(super) mod tag {
     /// The first part of the totals; further ones are in [`totals::PARTS`].
     pub const TOTALS: u8 = 0x01;
     pub const PAIR: u8 = 0x02;
+    /// Without a tie; not written any more.
     pub const SLUG: u8 = 0x03;
+    pub const ANNOUNCED: u8 = 0x04;
 }
 
 impl Changes {
@@ -42,9 +44,9 @@ impl Changes {
         self.pairs.iter_mut().for_each(|pairs| pairs.extend([labels]));
     }
 
-    pub(super) fn renamed(&mut self, pair: Pair) {
+    pub(super) fn announced(&mut self, pair: Pair) {
         if self.pairs.is_some() {
-            self.slugs.insert(pair);
+            self.announced.insert(pair);
         }
     }
 }
@@ -66,21 +68,21 @@ impl Registry {
             out.bytes(&written);
             changes.totals = written;
         }
-        let (scheduled, pipelines) = (&self.current.jobs_scheduled, &self.current.pipelines);
+        let (scheduled, announced) = (&self.current.jobs_scheduled, &self.announced);
         for labels in std::mem::take(pairs) {
             put_pair(labels, scheduled.get(&labels).copied().unwrap_or_default(), out);
         }
-        for pair in std::mem::take(&mut changes.slugs) {
-            pipelines.get(&pair).into_iter().for_each(|seen| put_slug(pair, *seen, out));
+        for pair in std::mem::take(&mut changes.announced) {
+            announced.get(&pair).into_iter().for_each(|seen| put_announced(pair, *seen, out));
         }
         out.sweeps();
         let swept = changes.sweep.pairs.advance(sweep, scheduled.len());
         for (labels, count) in scheduled.iter().skip(swept.start).take(swept.len()) {
             put_pair(*labels, *count, out);
         }
-        let swept = changes.sweep.slugs.advance(sweep, pipelines.len());
-        for (pair, seen) in pipelines.iter().skip(swept.start).take(swept.len()) {
-            put_slug(*pair, *seen, out);
+        let swept = changes.sweep.announced.advance(sweep, announced.len());
+        for (pair, seen) in announced.iter().skip(swept.start).take(swept.len()) {
+            put_announced(*pair, *seen, out);
         }
         self.changes = changes;
     }
@@ -97,10 +99,13 @@ impl Registry {
                     Arc::make_mut(&mut self.current.jobs_scheduled).insert(labels, count);
                     self.admitted_as(labels);
                 }
-                tag::SLUG => {
+                tag @ (tag::SLUG | tag::ANNOUNCED) => {
                     let pair = Pair { project: entries.u128()?, pipeline: entries.u128()? };
-                    let seen = Announcement { time: entries.signed()?, slug: NameId(entries.small()?) };
-                    Arc::make_mut(&mut self.current.pipelines).insert(pair, seen);
+                    let time = entries.signed()?;
+                    let tie = if tag == tag::ANNOUNCED { entries.u64()? } else { 0 };
+                    let slug = NameId(entries.small()?);
+                    self.announced.insert(pair, Announcement { time, tie, slug });
+                    Arc::make_mut(&mut self.current.pipelines).insert(pair, slug);
                 }
                 other => {
                     let (totals, overflow) = (&mut self.current.totals, &mut self.current.series_overflow);
@@ -147,10 +152,11 @@ fn take_pair(entries: &mut Reader<'_>) -> Result<(PairLabels, u64), Unusable> {
     Ok((labels, entries.varint()?))
 }
 
-fn put_slug(pair: Pair, seen: Announcement, out: &mut Writer) {
-    out.u8(tag::SLUG);
+fn put_announced(pair: Pair, seen: Announcement, out: &mut Writer) {
+    out.u8(tag::ANNOUNCED);
     out.u128(pair.project);
     out.u128(pair.pipeline);
     out.signed(seen.time);
+    out.u64(seen.tie);
     out.varint(u64::from(seen.slug.0));
 }

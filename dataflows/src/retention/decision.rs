@@ -40,12 +40,7 @@ impl Kind {
     /// The last part of the type of its CloudEvent, and the label `kind`.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::EnsurePartition => "ensure_partition",
-            Self::ArchiveLogs => "archive_logs",
-            Self::DropPartition => "drop_partition",
-            Self::Blocked(_) => "blocked",
-        }
+        Self::NAMES[self.index()]
     }
 
     /// Its place in [`NAMES`](Self::NAMES).

@@ -40,15 +40,6 @@ pub struct RetentionOutput {
 }
 
 impl RetentionOutput {
-    /// Nothing to tell: retention is off, or nothing happened.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.decisions.is_empty()
-            && self.ledger_rows.is_empty()
-            && self.waiting == 0
-            && matches!(self.fates, [0, 0, 0, 0])
-    }
-
     /// Adds another worker's part of the same epoch.
     pub fn merge(&mut self, other: Self) {
         self.decisions.extend(other.decisions);

@@ -5,7 +5,7 @@
 
 use super::decision::Reason;
 use crate::{
-    event::{ArchiveResult, Id},
+    event::Id,
     time::{Millis, SKEW_TOLERANCE_MS},
 };
 use serde::{Deserialize, Serialize};
@@ -30,15 +30,6 @@ impl Archive {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
-    }
-
-    #[must_use]
-    pub const fn of(result: ArchiveResult) -> Self {
-        match result {
-            ArchiveResult::Success => Self::Success,
-            ArchiveResult::Skipped => Self::Skipped,
-            ArchiveResult::Failed | ArchiveResult::Other => Self::Failed,
-        }
     }
 
     /// The log needs no further try.

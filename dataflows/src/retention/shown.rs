@@ -7,7 +7,7 @@ use super::{
     partitions::{Decided, Moment, Verdict, judge},
 };
 use crate::{event::Id, time::Millis};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// See the module.
@@ -25,8 +25,10 @@ pub struct Shown {
 #[serde(default)]
 pub struct Figures {
     /// Decisions so far, in the order of [`Kind::NAMES`].
+    #[serde(deserialize_with = "grown")]
     pub decisions: [u64; Kind::NAMES.len()],
     /// What became of them.
+    #[serde(deserialize_with = "grown_twice")]
     pub fates: [Fates; Kind::NAMES.len()],
     /// Archives that are not asked for any more.
     pub given_up: u64,
@@ -43,6 +45,7 @@ pub struct Figures {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionFigures {
     /// Those that are old enough and kept all the same, in the order of [`Reason::ALL`].
+    #[serde(deserialize_with = "grown")]
     pub blocked: [u64; Reason::ALL.len()],
     /// The lower bound of the oldest.
     pub oldest: Option<Millis>,
@@ -119,6 +122,28 @@ impl Shown {
     }
 }
 
+/// Counts by place, of a list that may have grown at its end since they were stored.
+fn grown<'de, D: Deserializer<'de>, const N: usize>(stored: D) -> Result<[u64; N], D::Error> {
+    filled_up(0, Vec::deserialize(stored)?)
+}
+
+/// As [`grown`], lists of them.
+fn grown_twice<'de, D: Deserializer<'de>, const N: usize, const M: usize>(
+    stored: D,
+) -> Result<[[u64; M]; N], D::Error> {
+    let lists = Vec::<Vec<u64>>::deserialize(stored)?;
+    let lists: Result<_, _> = lists.into_iter().map(|list| filled_up(0, list)).collect();
+    filled_up([0; M], lists?)
+}
+
+fn filled_up<T: Copy, E: serde::de::Error, const N: usize>(zero: T, stored: Vec<T>) -> Result<[T; N], E> {
+    let mut all = [zero; N];
+    let known = all.get_mut(..stored.len());
+    let known = known.ok_or_else(|| E::invalid_length(stored.len(), &"no more counts than this version knows"))?;
+    known.copy_from_slice(&stored);
+    Ok(all)
+}
+
 fn named(catalogue: &Catalogue) -> impl Iterator<Item = &Partition> {
     catalogue.partitions.iter().filter(|partition| partition.name != DEFAULT_PARTITION)
 }
@@ -133,6 +158,17 @@ mod tests {
     use std::sync::Arc;
 
     const DAY: Millis = 86_400_000;
+
+    #[test]
+    fn figures_from_before_a_list_grew_are_read_and_of_a_newer_version_refused() {
+        let old = r#"{"decisions":[1,2],"fates":[[3],[4,5]],"partitions":{"blocked":[6],"oldest":null}}"#;
+        let figures: Figures = serde_json::from_str(old).unwrap();
+        assert_eq!(figures.decisions, [1, 2, 0, 0]);
+        assert_eq!(figures.fates, [[3, 0, 0, 0], [4, 5, 0, 0], [0; 4], [0; 4]]);
+        assert_eq!(figures.partitions.unwrap().blocked[..2], [6, 0]);
+        let newer = serde_json::from_str::<Figures>(r#"{"decisions":[1,2,3,4,5]}"#).unwrap_err().to_string();
+        assert!(newer.contains("no more counts than this version knows"), "{newer}");
+    }
 
     #[test]
     fn what_is_in_the_way_of_a_drop_is_counted_by_its_reason() {

@@ -69,6 +69,8 @@ impl Quality {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Announcement {
     pub time: Millis,
+    /// Of two at one time the event with the larger one stands, whichever was read first.
+    pub tie: u64,
     pub slug: NameId,
 }
 
@@ -126,8 +128,7 @@ impl Deltas {
     }
 
     /// Notes that a pipeline exists; of several slugs the newest stands.
-    pub fn announce(&mut self, pair: Pair, time: Millis, slug: NameId) {
-        let seen = Announcement { time, slug };
+    pub fn announce(&mut self, pair: Pair, seen: Announcement) {
         self.announced.entry(pair).and_modify(|known| *known = seen.max(*known)).or_insert(seen);
     }
 
@@ -168,7 +169,7 @@ impl Deltas {
             *self.jobs_scheduled.entry(*pair).or_default() += count;
         }
         for (pair, seen) in announced {
-            self.announce(*pair, seen.time, seen.slug);
+            self.announce(*pair, *seen);
         }
         self.jobs_running += jobs_running;
         self.runs_queued += runs_queued;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::model::{
     Ms,
-    generate::{Log, Numbers},
+    generate::{Log, Numbers, SLUGS},
 };
 use dataflows::{
     audit::Audit,
@@ -46,7 +46,7 @@ pub fn lines(log: &Log, settings: &Settings) -> Lines {
 
 /// The lines as the decoder reads them: with its fingerprints.
 pub fn decoded(lines: &Lines, settings: &Settings) -> Vec<Vec<Event>> {
-    let mut decoder = Decoder::new(settings, Names::new(100));
+    let mut decoder = Decoder::new(settings, names());
     let epochs = lines.iter().map(|(lines, _)| {
         let mut out = Decoded::default();
         decoder.decode(&batch(0, lines), &mut out);
@@ -55,6 +55,15 @@ pub fn decoded(lines: &Lines, settings: &Settings) -> Vec<Vec<Event>> {
         runs.chain(agents).chain(out.deliveries.into_iter().map(Event::Delivery)).collect()
     });
     epochs.collect()
+}
+
+/// A table in which each slug has the number that the model knows it by.
+fn names() -> Names {
+    let names = Names::new(100);
+    for slug in SLUGS {
+        assert_eq!(names.intern(&json::slug_text(slug)), slug);
+    }
+    names
 }
 
 fn batch(partition: u32, lines: &[String]) -> Batch {
@@ -108,7 +117,7 @@ impl Life<'_> {
         kept: &mut Kept,
         numbers: &mut Numbers,
     ) -> Result<Vec<Snapshot>, String> {
-        let (names, pace) = (Names::new(100), Pace::default());
+        let (names, pace) = (names(), Pace::default());
         let mut ledger = Ledger::new(settings, names.clone());
         if kept.epoch > 0 {
             for blob in kept.store.epochs.iter().filter_map(|stored| stored.ledger.as_ref()) {

@@ -2,6 +2,7 @@
 
 use dataflows::{
     event::{AgentEvent, Delivery, DeliveryEvent, Event, Id, Kind, RunEvent},
+    names::NameId,
     settings::Settings,
 };
 
@@ -27,17 +28,23 @@ fn uuid(id: Id) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-fn of_run(project: Id, pipeline: Id, run: Id) -> String {
+/// What a slug is called.
+pub fn slug_text(slug: NameId) -> String {
+    format!("slug {}", slug.0)
+}
+
+fn of_run(project: Id, pipeline: Id, slug: NameId, run: Id) -> String {
     format!(
-        r#""project_id":"{}","pipeline_id":"{}","pipeline":"p{pipeline}","run_id":"{}""#,
+        r#""project_id":"{}","pipeline_id":"{}","pipeline":"{}","run_id":"{}""#,
         uuid(project),
         uuid(pipeline),
+        slug_text(slug),
         uuid(run)
     )
 }
 
 fn run(e: &RunEvent) -> String {
-    let mut parts = vec![of_run(e.project, e.pipeline, e.run)];
+    let mut parts = vec![of_run(e.project, e.pipeline, e.slug, e.run)];
     if e.job != 0 {
         parts.push(format!(r#""job_id":"{}","job":"build","attempt":{}"#, uuid(e.job), e.attempt));
     }
@@ -68,7 +75,7 @@ fn delivery(e: &DeliveryEvent, settings: &Settings) -> (String, String) {
     match e.what {
         Delivery::Archived(result) => {
             let ids = format!(r#""job_id":"{}","attempt":1,"result":"{}""#, uuid(1), result.name());
-            (format!("archive {key}"), format!("{},{ids}", of_run(1, 1, 1)))
+            (format!("archive {key}"), format!("{},{ids}", of_run(1, 1, NameId(1), 1)))
         }
         Delivery::PartitionDropped => {
             let bound = time(e.time);

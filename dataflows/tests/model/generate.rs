@@ -11,6 +11,8 @@ use dataflows::{
 };
 use proptest::{collection::vec, option::weighted, prelude::*};
 
+/// What pipelines are called.
+pub const SLUGS: [NameId; 3] = [NameId(1), NameId(2), NameId(3)];
 /// Where the tested time begins: any moment far from 0.
 pub const START: Ms = 1_700_000_000_000;
 
@@ -160,7 +162,8 @@ impl RunPlan {
             agent: 0,
             trace: 0,
             attempt: 0,
-            slug: NameId(1),
+            // now and then a pipeline is renamed
+            slug: SLUGS[usize::try_from(time.div_euclid(4_000).rem_euclid(3)).unwrap_or(0)],
             name: NameId::OTHER,
             status: Status::Unknown,
             dispatchable: true,
@@ -304,7 +307,8 @@ pub fn any_events(plan: &Plan, numbers: &mut Numbers) -> Vec<Event> {
             let time = event.time + [0, 0, 500, -500, 3_000, -3_000, 90_000, 400_000, 700_000][numbers.below(9)];
             let status = Status::ALL[numbers.below(5)];
             let status = if event.kind == Kind::JobRequeued { event.status } else { status };
-            events.push(Event::Run(RunEvent { time, status, dispatchable: numbers.below(2) == 0, ..event }));
+            let (slug, dispatchable) = (SLUGS[numbers.below(3)], numbers.below(2) == 0);
+            events.push(Event::Run(RunEvent { time, status, slug, dispatchable, ..event }));
         }
     }
     events.extend(plan.agents.iter().map(|(agent, kind, time)| agent_event(*agent, *kind, *time)));

@@ -53,7 +53,7 @@ fn jobs_and_runs(events: &[&RunEvent], now: Ms, settings: &Settings, shown: &mut
             run.learn(event, false);
         }
         if matches!(event.kind, Kind::RunQueued | Kind::JobQueued) {
-            shown.scheduled.entry(pair(event)).or_default();
+            shown.announce(event);
         }
     }
     for ((run, _, _), attempt) in &attempts {

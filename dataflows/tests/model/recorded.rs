@@ -148,7 +148,7 @@ impl<'a> Recorded<'a> {
         let pair = Pair { project: event.project, pipeline: event.pipeline };
         self.pairs.insert(event.run, pair);
         if matches!(event.kind, Kind::RunQueued | Kind::JobQueued) {
-            self.counted.scheduled.entry(pair).or_default();
+            self.counted.announce(event);
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::Ms;
 use dataflows::{
-    event::{ArchiveResult, Status},
+    event::{ArchiveResult, RunEvent, Status},
+    names::NameId,
     registry::Snapshot,
     series::{Deltas, Histogram, Pair},
     settings::Settings,
@@ -17,6 +18,8 @@ pub type Lines = BTreeMap<String, i64>;
 pub struct Shown {
     /// Announced pairs stand at 0.
     pub scheduled: BTreeMap<Pair, u64>,
+    /// The newest announcement of each pair, by time and tie.
+    pub slugs: BTreeMap<Pair, (Ms, u64, NameId)>,
     pub running: i64,
     pub runs_queued: i64,
     pub pending: i64,
@@ -44,12 +47,24 @@ pub struct Exactness {
 }
 
 impl Shown {
+    /// A `run.queued` or `job.queued`: its pair is shown, under the slug of the newest.
+    pub fn announce(&mut self, event: &RunEvent) {
+        let pair = Pair { project: event.project, pipeline: event.pipeline };
+        self.scheduled.entry(pair).or_default();
+        let seen = (event.time, event.tie, event.slug);
+        let newest = self.slugs.entry(pair).or_insert(seen);
+        *newest = seen.max(*newest);
+    }
+
     /// The model's lines at stream time `now`.
     pub fn lines(&self, now: Ms, settings: &Settings, exact: Exactness) -> Lines {
         let mut lines = Lines::new();
         let mut add = |name: String, value: i64| lines.insert(name, value);
         for (pair, count) in self.scheduled.iter().filter(|_| exact.pairs) {
             add(format!("scheduled {}/{}", pair.project, pair.pipeline), number(*count));
+        }
+        for (pair, (_, _, slug)) in self.slugs.iter().filter(|_| exact.pairs) {
+            add(format!("slug {}/{}", pair.project, pair.pipeline), i64::from(slug.0));
         }
         add("scheduled".into(), number(self.scheduled.values().sum()));
         add("running".into(), self.running);
@@ -128,6 +143,9 @@ pub fn lines_of(snapshot: &Snapshot, settings: &Settings, exact: Exactness) -> L
     for (labels, count) in snapshot.jobs_scheduled.iter().filter(|_| exact.pairs) {
         let id = |id: Option<u128>| id.map_or_else(|| "_other".to_owned(), |id| id.to_string());
         add(format!("scheduled {}/{}", id(labels.project), id(labels.pipeline)), number(*count));
+    }
+    for (pair, slug) in snapshot.pipelines.iter().filter(|_| exact.pairs) {
+        add(format!("slug {}/{}", pair.project, pair.pipeline), i64::from(slug.0));
     }
     add("scheduled".into(), number(snapshot.jobs_scheduled.values().sum()));
     add("running".into(), *jobs_running);

@@ -31,7 +31,7 @@ impl Attempt {
 
     /// The deadline of the wait's second rule; [`NEVER`] while there is no evidence with a time.
     pub(in crate::machines) fn wait_deadline(&self, settings: &Settings) -> Millis {
-        self.dispatch_evidence().saturating_add(SKEW_TOLERANCE_MS + settings.late_grace_ms)
+        self.dispatch_evidence().saturating_add(settings.settling_ms())
     }
 
     pub(in crate::machines) fn dispatch_evidence(&self) -> Millis {

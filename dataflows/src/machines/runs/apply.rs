@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl RunsMachine {
-    pub(super) fn note(&mut self, applied: Applied) {
+    fn tally(&mut self, applied: Applied) {
         match applied {
             Applied::New => {}
             Applied::Duplicate => self.quality.duplicates += 1,
@@ -39,10 +39,11 @@ impl RunsMachine {
         }
         let finish_before = self.runs[slot].finished;
         let applied = self.runs[slot].merge(event);
-        self.note(applied);
+        self.tally(applied);
         self.touch_run(slot);
-        if self.runs[slot].finished != finish_before {
-            self.touch_attempts_of(slot);
+        if self.runs[slot].finished != finish_before && !self.runs[slot].moved {
+            self.runs[slot].moved = true;
+            self.moved_runs.push(slot);
         }
     }
 
@@ -50,7 +51,7 @@ impl RunsMachine {
         if event.kind == Kind::RunQueued {
             self.announce(event);
         }
-        self.note(if run::agrees(bits, event) { Applied::Duplicate } else { Applied::Conflict });
+        self.tally(if run::agrees(bits, event) { Applied::Duplicate } else { Applied::Conflict });
     }
 
     pub(super) fn apply_job(&mut self, event: &RunEvent, retry: bool) {
@@ -73,7 +74,7 @@ impl RunsMachine {
         self.apply_kept(slot, event);
     }
 
-    pub(super) fn apply_kept(&mut self, slot: Slot, event: &RunEvent) {
+    fn apply_kept(&mut self, slot: Slot, event: &RunEvent) {
         let run = self.attempts[slot].run;
         self.runs[run].see(event);
         self.run_changed(run);
@@ -83,7 +84,7 @@ impl RunsMachine {
             Kind::JobFinished | Kind::JobRequeued => self.apply_end(slot, event, settled),
             _ => self.attempts[slot].merge(event),
         };
-        self.note(applied);
+        self.tally(applied);
         if event.kind == Kind::JobQueued {
             self.announce(event);
         }
@@ -93,7 +94,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn apply_end(&mut self, slot: Slot, event: &RunEvent, settled: bool) -> Applied {
+    fn apply_end(&mut self, slot: Slot, event: &RunEvent, settled: bool) -> Applied {
         let end = End::of(event);
         if is_evidence(event) {
             self.attempts[slot].done |= done::AGENT_AT_END;
@@ -116,7 +117,7 @@ impl RunsMachine {
     }
 
     /// The attempt was reclaimed: the next one is queued, even if its own `job.queued` never comes.
-    pub(super) fn queue_next(&mut self, slot: Slot, event: &RunEvent) {
+    fn queue_next(&mut self, slot: Slot, event: &RunEvent) {
         let run = self.attempts[slot].run;
         let number = event.attempt.saturating_add(1);
         let kept = self.find_attempt(run, event.job, number);
@@ -131,27 +132,29 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn apply_retired(&mut self, bits: u8, event: &RunEvent) {
+    fn apply_retired(&mut self, bits: u8, event: &RunEvent) {
         if event.kind == Kind::JobQueued {
             self.announce(event);
         }
         let ends = matches!(event.kind, Kind::JobFinished | Kind::JobRequeued);
         let agrees = !ends || retired::agrees(bits, &End::of(event));
+        let id = attempt_print(event.run, event.job, event.attempt);
         if is_evidence(event) && !retired::is_dispatched(bits) {
             if let Some(run) = self.find_run(event.run) {
                 self.runs[run].dispatched = true;
                 self.touch_run(run);
             }
-            let id = attempt_print(event.run, event.job, event.attempt);
             let pair = Pair { project: event.project, pipeline: event.pipeline };
             *self.dispatched_after_all.entry(pair).or_default() += 1;
             self.memory.insert(id, retired::with_dispatch(bits), Millis::MIN, self.before);
-            self.note_dispatch_after_all(event);
+            self.note_dispatch_after_all(id, event);
             if agrees {
                 return;
             }
+        } else if is_evidence(event) && self.noted_after_all.contains(&id) {
+            self.note_dispatch_after_all(id, event);
         }
-        self.note(if agrees { Applied::Duplicate } else { Applied::Conflict });
+        self.tally(if agrees { Applied::Duplicate } else { Applied::Conflict });
     }
 
     /// Puts an event off to the end of the epoch, or, then, gives it up.
@@ -166,11 +169,19 @@ impl RunsMachine {
 
     pub(super) fn announce(&mut self, event: &RunEvent) {
         let pair = Pair { project: event.project, pipeline: event.pipeline };
-        let seen = Announcement { time: event.time, slug: event.slug };
+        let seen = Announcement { time: event.time, tie: event.tie, slug: event.slug };
         self.announced.entry(pair).and_modify(|known| *known = seen.max(*known)).or_insert(seen);
     }
 
-    pub(super) fn touch_attempts_of(&mut self, run: Slot) {
+    /// A finish that moved says something of every attempt of its run: once an epoch, however often it did.
+    pub(super) fn touch_attempts_of_moved(&mut self) {
+        for run in std::mem::take(&mut self.moved_runs) {
+            self.runs[run].moved = false;
+            self.touch_attempts_of(run);
+        }
+    }
+
+    fn touch_attempts_of(&mut self, run: Slot) {
         let mut slot = self.runs[run].first;
         while slot != NO_SLOT {
             self.touch_attempt(slot);

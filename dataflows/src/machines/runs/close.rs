@@ -10,7 +10,7 @@ use crate::{
     },
     series::Deltas,
     slab::Slot,
-    time::{Millis, NEVER, SKEW_TOLERANCE_MS, StreamTime},
+    time::{Millis, NEVER, StreamTime},
 };
 use std::cmp::Reverse;
 
@@ -31,7 +31,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn close_attempt(&mut self, slot: Slot, now: StreamTime, closed: &mut Closed) {
+    fn close_attempt(&mut self, slot: Slot, now: StreamTime, closed: &mut Closed) {
         if self.attempts.get(slot).is_none() {
             return;
         }
@@ -46,7 +46,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn count_dispatch(&mut self, slot: Slot, deltas: &mut Deltas) {
+    fn count_dispatch(&mut self, slot: Slot, deltas: &mut Deltas) {
         let attempt = &mut self.attempts[slot];
         if attempt.has_evidence() && !attempt.has(done::DISPATCH) {
             attempt.done |= done::DISPATCH;
@@ -55,7 +55,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn take_wait(&mut self, slot: Slot, now: StreamTime, deltas: &mut Deltas) {
+    fn take_wait(&mut self, slot: Slot, now: StreamTime, deltas: &mut Deltas) {
         let attempt = &self.attempts[slot];
         if attempt.has(done::WAIT) {
             return;
@@ -67,7 +67,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn observe_wait(&mut self, slot: Slot, span: Span, deltas: &mut Deltas) {
+    fn observe_wait(&mut self, slot: Slot, span: Span, deltas: &mut Deltas) {
         self.attempts[slot].done |= done::WAIT;
         self.quality.skewed += u64::from(span.skewed);
         if let Some(ms) = span.ms {
@@ -76,18 +76,18 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn trace_of(&self, slot: Slot) -> u128 {
+    fn trace_of(&self, slot: Slot) -> u128 {
         let run = &self.runs[self.attempts[slot].run];
         if run.trace == 0 { run.id } else { run.trace }
     }
 
     /// Takes the duration, once nothing can change it or its time is up.
-    pub(super) fn settle(&mut self, slot: Slot, now: StreamTime, closed: &mut Closed) {
+    fn settle(&mut self, slot: Slot, now: StreamTime, closed: &mut Closed) {
         let attempt = &self.attempts[slot];
         let Some(end) = self.end_of(slot).copied().filter(|_| !attempt.has(done::SETTLED)) else { return };
         let in_the_end = || {
-            let deadline = SKEW_TOLERANCE_MS + self.settings.late_grace_ms;
-            now.is_past(end.time.saturating_add(deadline)).then(|| attempt.duration_in_the_end(&end))
+            now.is_past(end.time.saturating_add(self.settings.settling_ms()))
+                .then(|| attempt.duration_in_the_end(&end))
         };
         let Some(span) = attempt.duration_at_once(&end).or_else(in_the_end) else { return };
         if !attempt.has(done::WAIT) {
@@ -111,7 +111,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn result(
+    fn result(
         &self,
         slot: Slot,
         end: Option<&End>,
@@ -146,7 +146,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn count_loss_and_gauges(&mut self, slot: Slot, now: StreamTime, deltas: &mut Deltas) {
+    fn count_loss_and_gauges(&mut self, slot: Slot, now: StreamTime, deltas: &mut Deltas) {
         let attempt = &self.attempts[slot];
         let end = self.end_of(slot);
         let finish = self.runs[attempt.run].finished;
@@ -162,7 +162,7 @@ impl RunsMachine {
         self.retire_or_wait(slot, &losses, now);
     }
 
-    pub(super) fn show(&mut self, slot: Slot, gauges: u16, deltas: &mut Deltas) {
+    fn show(&mut self, slot: Slot, gauges: u16, deltas: &mut Deltas) {
         let attempt = &mut self.attempts[slot];
         let shown = attempt.done & done::GAUGES;
         attempt.done = attempt.done & !done::GAUGES | gauges;
@@ -176,7 +176,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn retire_or_wait(&mut self, slot: Slot, losses: &Losses, now: StreamTime) {
+    fn retire_or_wait(&mut self, slot: Slot, losses: &Losses, now: StreamTime) {
         let attempt = &self.attempts[slot];
         let end = self.end_of(slot);
         // for retention each loss is an end of its own
@@ -199,13 +199,13 @@ impl RunsMachine {
             return self.drop_attempt(slot);
         }
         let wait = if attempt.has(done::WAIT) { NEVER } else { attempt.wait_deadline(&self.settings) };
-        let grace = SKEW_TOLERANCE_MS + self.settings.late_grace_ms;
-        let settle = end.filter(|_| !attempt.has(done::SETTLED)).map_or(NEVER, |end| end.time.saturating_add(grace));
+        let unsettled = end.filter(|_| !attempt.has(done::SETTLED));
+        let settle = unsettled.map_or(NEVER, |end| end.time.saturating_add(self.settings.settling_ms()));
         let closed = self.close_deadline(slot);
         self.attempts_due.lower(slot, losses.next_due.min(wait).min(settle).min(forget).min(closed).min(awaited));
     }
 
-    pub(super) fn retire(&mut self, slot: Slot, now: StreamTime) {
+    fn retire(&mut self, slot: Slot, now: StreamTime) {
         let attempt = &self.attempts[slot];
         let end = self.end_of(slot);
         let id = attempt_print(self.runs[attempt.run].id, attempt.job, attempt.number);
@@ -228,7 +228,7 @@ impl RunsMachine {
         self.touched_runs.clear();
     }
 
-    pub(super) fn close_run(&mut self, slot: Slot, now: StreamTime, deltas: &mut Deltas) {
+    fn close_run(&mut self, slot: Slot, now: StreamTime, deltas: &mut Deltas) {
         let Some(run) = self.runs.get_mut(slot) else { return };
         run.touched = false;
         let before = (run.shown, run.settled);
@@ -288,7 +288,7 @@ impl RunsMachine {
         None
     }
 
-    pub(super) fn oldest_in(&self, chunk: usize) -> Millis {
+    fn oldest_in(&self, chunk: usize) -> Millis {
         let shown = self.attempts.chunk(chunk).filter(|(_, attempt)| attempt.has(done::DISPATCHABLE));
         shown.map(|(_, attempt)| attempt.dispatchable_since()).min().unwrap_or(NEVER)
     }

@@ -21,7 +21,7 @@ impl RunsMachine {
         self.run_index.find(hash, |slot| self.runs[*slot].id == id).copied()
     }
 
-    pub(super) fn attempt_hash(hasher: &DefaultHashBuilder, run: Slot, job: Id, number: u32) -> u64 {
+    fn attempt_hash(hasher: &DefaultHashBuilder, run: Slot, job: Id, number: u32) -> u64 {
         hasher.hash_one((job, run, number))
     }
 
@@ -93,7 +93,7 @@ impl RunsMachine {
         }
     }
 
-    pub(super) fn link(&mut self, run: Slot, slot: Slot) {
+    fn link(&mut self, run: Slot, slot: Slot) {
         let first = std::mem::replace(&mut self.runs[run].first, slot);
         self.runs[run].attempts += 1;
         self.attempts[slot].next = first;

@@ -32,7 +32,7 @@ use crate::{
     time::{Millis, StreamTime},
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 /// See the module.
 #[derive(Debug)]
@@ -53,11 +53,14 @@ pub struct RunsMachine {
     dispatchable: ChunkBounds,
     touched_attempts: Vec<Slot>,
     touched_runs: Vec<Slot>,
+    moved_runs: Vec<Slot>,
     /// Events that are late unless another event of this epoch makes their attempt or run known.
     perhaps_late: Vec<RunEvent>,
     announced: HashMap<Pair, Announcement>,
     /// Dispatches of attempts that had been retired without one.
     dispatched_after_all: HashMap<Pair, u64>,
+    /// Those of them that were noted in the open epoch.
+    noted_after_all: HashSet<Fingerprint>,
     quality: Quality,
     /// What is told of attempts for retention; `None`: it is off.
     notes: Option<Vec<Note>>,
@@ -101,9 +104,11 @@ impl RunsMachine {
             dispatchable: ChunkBounds::default(),
             touched_attempts: vec![],
             touched_runs: vec![],
+            moved_runs: vec![],
             perhaps_late: vec![],
             announced: HashMap::new(),
             dispatched_after_all: HashMap::new(),
+            noted_after_all: HashSet::new(),
             quality: Quality::default(),
             notes,
             changes: None,
@@ -149,12 +154,14 @@ impl Machine for RunsMachine {
                 self.apply_job(&event, true);
             }
         }
+        self.touch_attempts_of_moved();
         self.close_attempts(at, closed);
         self.close_runs(at, closed);
         closed.deltas.oldest_dispatchable = self.oldest_dispatchable();
         for (pair, seen) in self.announced.drain() {
-            closed.deltas.announce(pair, seen.time, seen.slug);
+            closed.deltas.announce(pair, seen);
         }
+        self.noted_after_all.clear();
         for (pair, count) in self.dispatched_after_all.drain() {
             *closed.deltas.jobs_scheduled.entry(pair).or_default() += count;
         }
