@@ -118,7 +118,7 @@ fn restart(url: &StateUrl, config: &Config) -> Result<Spent, Box<dyn Error>> {
     let spent = spent(|| {
         let names = Names::new(config.dataflow.limits.max_names);
         let published = Published::new(names.clone());
-        let durable = runtime.block_on(Durable::acquire(url, config, "", &published))?;
+        let (held, durable) = runtime.block_on(Durable::acquire(url, config, "", &published))?;
         let settings = Arc::new(Settings { job_results: true, ..config.dataflow.clone() });
         let graph = graph::Config {
             settings: Arc::clone(&settings),
@@ -128,13 +128,13 @@ fn restart(url: &StateUrl, config: &Config) -> Result<Spent, Box<dyn Error>> {
             first_epoch: Epoch(durable.manifest.epoch + 1),
             sweep: None,
         };
-        kept = Some((durable.resume(graph, &settings)?, durable));
+        kept = Some((durable.resume(graph, &settings)?, held));
         Ok(())
     })?;
-    if let Some(((running, _), durable)) = kept {
+    if let Some(((running, _), held)) = kept {
         drop(running.feeder);
         running.workers.join()?;
-        runtime.block_on(durable.held.release())?;
+        runtime.block_on(held.release())?;
     }
     Ok(spent)
 }

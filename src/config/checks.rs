@@ -31,18 +31,26 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
             "max_commit_age longer than epoch_interval; three times as long is a good start",
         ));
     }
-    if loaded.config.topic == loaded.config.dead_letter_topic {
-        faults.push(between(
-            loaded,
-            ["dead_letter_topic", "topic"],
-            format!(
-                "`topic` and `dead_letter_topic` are both `{}`: what is rejected would be read again",
-                loaded.config.topic
-            ),
-            "two topics",
-        ));
-    }
+    faults.extend(topics(loaded));
     faults
+}
+
+fn topics(loaded: &Loaded) -> impl Iterator<Item = Fault> {
+    let Config { topic, dead_letter_topic, decision_topic, .. } = &loaded.config;
+    let pairs = [
+        (["dead_letter_topic", "topic"], [dead_letter_topic, topic], "what is rejected would be read again"),
+        (["decision_topic", "topic"], [decision_topic, topic], "what is decided would be read as events"),
+        (
+            ["decision_topic", "dead_letter_topic"],
+            [decision_topic, dead_letter_topic],
+            "whoever reads the one would find the other",
+        ),
+    ];
+    let alike = pairs.into_iter().filter(|(_, [one, other], _)| one == other);
+    alike.map(|(names, [topic, _], why)| {
+        let [one, other] = names;
+        between(loaded, names, format!("`{other}` and `{one}` are both `{topic}`: {why}"), "two topics")
+    })
 }
 
 /// Blames the first of the two settings that is not a default.

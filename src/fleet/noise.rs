@@ -38,14 +38,6 @@ pub struct Counts {
     pub garbage: u64,
 }
 
-impl Counts {
-    /// Records in all.
-    #[must_use]
-    pub const fn records(&self) -> u64 {
-        self.events + self.duplicates + self.garbage
-    }
-}
-
 /// An iterator of records with noise. See the module.
 #[derive(Debug)]
 pub struct Noise<I> {

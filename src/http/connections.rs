@@ -60,11 +60,11 @@ pub(super) async fn serve_router(
                 () = server.take(stream) => {}
             },
             Err(error) if is_of_one_connection(&error) => {}
-            Err(error) if is_shortage(&error) => {
+            // a shortage (`EMFILE`), a network that is down, a firewall: nothing of it is worth the series
+            Err(error) => {
                 tracing::warn!(%error, "cannot accept connections; trying again");
                 sleep(ACCEPT_PAUSE).await;
             }
-            Err(error) => break Err(error),
         }
     };
     drop(listener);
@@ -198,9 +198,4 @@ fn log_end(ended: Result<(), hyper::Error>) {
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
-/// Of file descriptors, memory or buffers (`ENFILE`, `EMFILE`, `ENOMEM`, `ENOBUFS`).
-fn is_shortage(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105))
 }

@@ -16,11 +16,6 @@ pub enum LogsError {
 }
 
 impl LogsError {
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Transient { .. })
-    }
-
     pub(super) fn definite(reason: impl Into<String>) -> Self {
         Self::Definite { reason: reason.into() }
     }

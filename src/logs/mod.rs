@@ -51,15 +51,11 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
 /// So long we may stand in front of those who write.
 const LOCK_PATIENCE: Duration = Duration::from_millis(200);
 
-/// Tells the time of an embedded log database.
-pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
-
 /// See the module. A clone is the same database.
 #[derive(Clone)]
 pub struct LogDatabase {
     target: Arc<Target>,
     link: Arc<Link>,
-    clock: Option<Clock>,
     probe: Probe,
 }
 
@@ -86,19 +82,13 @@ impl LogDatabase {
     fn with(url: &LogsUrl, options: Options) -> Self {
         let target = Arc::new(Target { url: url.clone(), options });
         let link = Arc::new(Link::new(&target));
-        Self { target, link, clock: None, probe: Probe::default() }
+        Self { target, link, probe: Probe::default() }
     }
 
     /// A file's writers wait for us, not we before them.
     fn options(url: &LogsUrl) -> Options {
         let options = Options::default();
         if url.path().is_some() { options } else { Options { lock_patience: LOCK_PATIENCE, ..options } }
-    }
-
-    /// An embedded database has no clock but this process's, or this one. A server always goes by its own.
-    #[must_use]
-    pub fn with_clock(self, clock: Clock) -> Self {
-        Self { clock: Some(clock), ..self }
     }
 
     /// Asks at each step what should go wrong; for tests.
@@ -124,10 +114,10 @@ impl LogDatabase {
         Ok(connection)
     }
 
-    /// By the log database's own clock.
+    /// By the log database's own clock; an embedded one has none but this process's.
     async fn now(&self, connection: &mut Connection) -> Result<Millis, LogsError> {
         if connection.is_sqlite() {
-            return Ok(self.clock.as_ref().map_or_else(wall, |clock| clock()));
+            return Ok(wall());
         }
         let select = "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)";
         Ok(connection.row::<(i64,)>("the server's clock", select).await?.0)

@@ -148,6 +148,8 @@ pub struct Courier {
     what: &'static str,
     stop: Arc<Stop>,
     in_trouble: bool,
+    /// How little of a record may be sent at worst.
+    least: Extent,
     /// Hears why records do not get through, and that they do again.
     told: Option<Told>,
 }
@@ -161,15 +163,21 @@ impl std::fmt::Debug for Courier {
     }
 }
 
+/// The user's own stand above ours, but for what exactness rests on.
 fn settings(config: &Config) -> ClientConfig {
     let mut settings = client_settings(config);
     settings.set("enable.idempotence", "true");
     settings.set("acks", "all");
+    let mut ours = |name: &str, value: &str| {
+        if !config.kafka.contains_key(name) {
+            settings.set(name, value);
+        }
+    };
     // an answer, good or bad, within this; a bad one is said and tried again
-    settings.set("message.timeout.ms", "10000");
+    ours("message.timeout.ms", "10000");
     // whatever a broker let in once must go out again
-    settings.set("message.max.bytes", (64 << 20).to_string());
-    settings.set("queue.buffering.max.kbytes", (64 << 10).to_string());
+    ours("message.max.bytes", &(64 << 20).to_string());
+    ours("queue.buffering.max.kbytes", &(64 << 10).to_string());
     settings
 }
 
@@ -177,9 +185,17 @@ impl Courier {
     /// Shows whether librdkafka takes the settings; no broker is asked yet.
     pub fn new(config: &Config, topic: &str, what: &'static str, stop: Arc<Stop>) -> Result<Self, SinkError> {
         let (settings, context, topic) = (settings(config), Context::default(), topic.to_owned());
-        let courier = Self { settings, producer: None, context, topic, what, stop, in_trouble: false, told: None };
+        let (in_trouble, least) = (false, Extent::Bare);
+        let courier = Self { settings, producer: None, context, topic, what, stop, in_trouble, least, told: None };
         courier.create()?;
         Ok(courier)
+    }
+
+    /// What is too large is never cut, since its receivers need all of it: it waits for a topic that takes it.
+    #[must_use]
+    pub fn uncut(mut self) -> Self {
+        self.least = Extent::Alone;
+        self
     }
 
     /// `told` is called with the reason where records do not get through, and with none once they do again.
@@ -324,7 +340,7 @@ impl Courier {
                 Ok(()) => self.note(None),
                 Err(code) => {
                     let too_large = code == RDKafkaErrorCode::MessageSizeTooLarge;
-                    match load.extents[place].next().filter(|_| too_large) {
+                    match load.extents[place].next().filter(|next| too_large && *next <= self.least) {
                         Some(extent) => {
                             self.note_cut(extent);
                             load.extents[place] = extent;

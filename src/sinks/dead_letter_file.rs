@@ -72,12 +72,6 @@ impl DeadLetterFile {
         Ok(Self { sources, out: path.map(open).transpose()?, written: 0, shown: String::new() })
     }
 
-    /// Letters so far.
-    #[must_use]
-    pub const fn written(&self) -> u64 {
-        self.written
-    }
-
     /// What to tell the user about letters that went to no file; empty if there is nothing to tell.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -153,6 +147,18 @@ impl Sink for DeadLetterFile {
 }
 
 impl DeadLetterFile {
+    /// Returns when what was delivered is on the disk, as what is committed after it will be.
+    pub fn sync(&mut self) -> Result<(), SinkError> {
+        let Some(out) = &mut self.out else { return Ok(()) };
+        match out.writer.flush().and_then(|()| out.writer.get_ref().sync_data()) {
+            // a pipe or a terminal keeps nothing
+            Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+                Err(self.failed(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn failed(&self, error: &io::Error) -> SinkError {
         let name = self.out.as_ref().map_or("", |out| &out.name);
         SinkError { target: format!("`{name}`"), cause: error.to_string() }

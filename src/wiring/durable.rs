@@ -10,6 +10,7 @@ use crate::{
     config::Config,
     lease::{self, Claimant, Held, Waiting},
     published::Published,
+    sources::stop::Stop,
     store::{Manifest, StateUrl, Store, StoreError},
 };
 use dataflows::{
@@ -42,20 +43,21 @@ impl From<StoreError> for RunError {
 /// State that this process may write.
 #[derive(Debug)]
 pub struct Durable {
-    pub held: Held,
     pub writer: Writer,
     pub manifest: Manifest,
     pub details: Details,
+    /// Ends the reading of the state, too.
+    pub stop: Arc<Stop>,
 }
 
 impl Durable {
-    /// Opens the state and waits for the lease; what is transient is waited out, and said in `published`.
+    /// Opens the state and waits for the lease, without which nothing may be written; what is transient is waited out, and said in `published`.
     pub async fn acquire(
         url: &StateUrl,
         config: &Config,
         topic: &str,
         published: &Published,
-    ) -> Result<Self, RunError> {
+    ) -> Result<(Held, Self), RunError> {
         let store = Arc::new(pause::probed(open(url, published).await?));
         published.check("database", Ok(()));
         let who = claimant(config);
@@ -98,7 +100,7 @@ impl Durable {
             }
         };
         let writer = Writer { store, runtime: Handle::current(), generation };
-        Ok(Self { held, writer, manifest, details })
+        Ok((held, Self { writer, manifest, details, stop: Arc::default() }))
     }
 
     /// Starts the graph and the ledger where the state ends. Blocks; not for an async thread.
@@ -124,7 +126,7 @@ impl Durable {
     /// Nobody has taken over, and collected some of it, while the state was read: only now may it be shown.
     fn confirm(&self) -> Result<(), StoreError> {
         let Writer { store, runtime, generation } = &self.writer;
-        runtime.block_on(patiently(async || store.renew(*generation).await))
+        runtime.block_on(patiently(&self.stop, async || store.renew(*generation).await))
     }
 }
 
@@ -187,9 +189,15 @@ async fn retried<T, F: Future<Output = Result<T, StoreError>>>(
     }
 }
 
-/// Until it is not a transient error any more.
-pub(super) async fn patiently<T>(mut work: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+/// Until it is not a transient error any more, or it is stopped.
+pub(super) async fn patiently<T>(
+    stop: &Stop,
+    mut work: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     loop {
+        if stop.is_stopped() {
+            return Err(StoreError::Definite { reason: "the start was broken off".to_owned() });
+        }
         match work().await {
             Err(StoreError::Transient { reason }) => {
                 tracing::warn!(reason, "the state is not read to its end yet; keeps trying");
@@ -203,6 +211,7 @@ pub(super) async fn patiently<T>(mut work: impl AsyncFnMut() -> Result<T, StoreE
 /// The workers' blobs; the ledger's are taken out on the way.
 struct WorkersBlobs {
     writer: Writer,
+    stop: Arc<Stop>,
     /// From which epoch on the rest is asked for, and up to which.
     from: u64,
     to: u64,
@@ -218,19 +227,20 @@ const PIECE_BYTES: usize = 32 << 20;
 
 impl WorkersBlobs {
     fn new(durable: &Durable, ledger: Arc<Mutex<Ledger>>) -> Self {
-        let Durable { writer, manifest, details, .. } = durable;
+        let Durable { writer, manifest, details, stop } = durable;
         let (from, to, ledger_from) = (manifest.horizon, manifest.epoch, details.ledger_from);
         let waiting = std::collections::VecDeque::new();
-        Self { writer: writer.clone(), from, to, waiting, ledger, ledger_from, done: to == 0 }
+        let (writer, stop) = (writer.clone(), Arc::clone(stop));
+        Self { writer, stop, from, to, waiting, ledger, ledger_from, done: to == 0 }
     }
 
     /// Whole epochs, so that the next piece begins with the next one.
     fn read_piece(&mut self) -> Result<(), StoreError> {
-        let Self { writer, from, to, waiting, done, .. } = self;
+        let Self { writer, stop, from, to, waiting, done, .. } = self;
         writer.runtime.block_on(async {
             let mut blobs = writer.store.blobs(*from, *to);
             let mut bytes = 0;
-            while let Some(blob) = patiently(async || blobs.next().await).await? {
+            while let Some(blob) = patiently(stop, async || blobs.next().await).await? {
                 if bytes > PIECE_BYTES
                     && waiting.back().is_some_and(|last: &crate::store::Blob| last.epoch != blob.epoch)
                 {

@@ -9,7 +9,7 @@ use super::{
     durable::{Durable, graph_config, patiently},
     publisher::{PublishError, Publisher},
     results::Takers,
-    retention::{Executor, Outbox, keep_count},
+    retention::{Drops, Executor, Outbox, keep_count},
 };
 use crate::{
     config::Config,
@@ -32,7 +32,7 @@ use std::{
 use tokio::sync::mpsc;
 
 /// How long the parts are given to end; a client that waits for an absent broker is left behind.
-const END_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const END_WITHIN: Duration = Duration::from_secs(3);
 
 /// The part that commits and shows.
 const PUBLISHER: &str = "publisher";
@@ -90,12 +90,13 @@ impl Pipeline {
     ) -> Result<Self, RunError> {
         let Durable { writer, manifest, details, .. } = durable;
         let mut shared = Shared::new(Arc::clone(published), config);
+        shared.stop = Arc::clone(&durable.stop);
         let mut settings = config.dataflow.clone();
         settings.retention.on = config.log_database.is_some();
         if settings.retention.on {
             let inputs = Inputs::new(details.complete_from);
             // an epoch without policies would hold back archives that are due
-            writer.runtime.block_on(patiently(async || inputs.ask_policies(&writer.store).await))?;
+            writer.runtime.block_on(patiently(&durable.stop, async || inputs.ask_policies(&writer.store).await))?;
             shared.retention = Some(Arc::new(inputs));
         }
         if let Some(ends) = &details.first_ends {
@@ -127,9 +128,14 @@ impl Pipeline {
             spawn("outbox", &tell, move || outbox.run().map_err(|error| Fault::Other(error.to_string())))?;
             if let Some(url) = config.log_database.clone() {
                 let (inputs, runtime) = (Arc::clone(&inputs), writer.runtime.clone());
+                let drops = Drops::new(config, url.clone(), runtime.clone(), Arc::clone(&stop));
+                let drops = drops.map_err(|error| RunError::Settings(error.into()))?;
+                spawn("drops", &tell, move || drops.run().map_err(|error| Fault::Other(error.to_string())))?;
                 let executor = Executor::new(config, url, Arc::clone(&store), inputs, runtime, Arc::clone(&stop));
-                let executor = executor.map_err(|error| RunError::Settings(error.into()))?;
-                spawn("retention", &tell, move || executor.run().map_err(|error| Fault::Other(error.to_string())))?;
+                spawn("retention", &tell, move || {
+                    executor.run();
+                    Ok(())
+                })?;
             }
             writer.runtime.spawn(keep_count(Arc::clone(&store), Arc::clone(&told), Arc::clone(&stop)));
             writer.runtime.spawn(inputs.keep(store, stop));
@@ -171,20 +177,20 @@ impl Pipeline {
         let _ = tokio::time::timeout(END_WITHIN, written).await;
     }
 
-    /// Ends all parts.
-    pub async fn stop(mut self) {
+    /// Ends all parts; says whether all of them ended in time.
+    pub async fn stop(mut self) -> bool {
         self.shared.stop.stop();
-        self.rest().await;
+        self.rest().await
     }
 
-    /// Takes in the other parts' ends, as far as they come in time.
-    async fn rest(&mut self) {
+    /// Takes in the other parts' ends, as far as they come in time, and says whether all did.
+    async fn rest(&mut self) -> bool {
         let all = async {
             while let Some(end) = self.ended.recv().await {
                 self.ends.push(end);
             }
         };
-        let _ = tokio::time::timeout(END_WITHIN, all).await;
+        tokio::time::timeout(END_WITHIN, all).await.is_ok()
     }
 }
 

@@ -1,11 +1,12 @@
 //! `run`: Kafka to `/metrics`.
 
-use super::{Pipeline, RunError, checks, durable::Durable, results::takers};
+use super::{Pipeline, RunError, checks, durable::Durable, pipeline::END_WITHIN, results::takers};
 use crate::{
     config::Config,
     http::{self, HttpState},
     lease::{Held, Standing},
     published::Published,
+    sources::stop::Stop,
     telemetry::{self, Target},
 };
 use anyhow::Context;
@@ -19,6 +20,7 @@ use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
     sync::oneshot,
+    task::{JoinError, JoinHandle},
 };
 
 /// Kafka to `/metrics`, until SIGTERM or SIGINT; log lines go to standard output.
@@ -44,32 +46,49 @@ pub fn run_published(
 ) -> Result<(), RunError> {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.context("starting the asynchronous runtime")?;
-    let outcome = runtime.block_on(live(Arc::new(config), published, shutdown));
-    // requests that are still open were given their time
-    runtime.shutdown_timeout(Duration::from_millis(200));
+    let (outcome, all_ended) = runtime.block_on(live(Arc::new(config), published, shutdown));
+    if all_ended {
+        // requests that are still open were given their time
+        runtime.shutdown_timeout(Duration::from_millis(200));
+    } else {
+        // a part that still waits for something there would panic, and take the whole process with it
+        std::mem::forget(runtime);
+    }
     outcome
 }
 
+/// Also says whether all parts have ended.
 async fn live(
     config: Arc<Config>,
     published: Arc<Published>,
     shutdown: impl Future<Output = ()> + Send + 'static,
+) -> (Result<(), RunError>, bool) {
+    let mut parts = Parts::default();
+    let outcome = serve(&config, &published, shutdown, &mut parts).await;
+    let all_ended = parts.stop().await;
+    (outcome, all_ended)
+}
+
+async fn serve(
+    config: &Arc<Config>,
+    published: &Arc<Published>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    parts: &mut Parts,
 ) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     // before Kafka is touched: whoever asks gets an answer
     let listener = http::bind(config.listen).await.map_err(anyhow::Error::new)?;
-    let state = HttpState::new(Arc::clone(&published), &config);
+    let state = HttpState::new(Arc::clone(published), config);
     let (end_http, http_ends) = oneshot::channel::<()>();
     let http_ends = async {
         // an end that is dropped is an end, too
         let _ = http_ends.await;
     };
     let mut sidecar = tokio::spawn(http::serve(listener, state, http_ends));
-    tokio::spawn(checks::keep(Arc::clone(&published), Arc::clone(&config)));
+    tokio::spawn(checks::keep(Arc::clone(published), Arc::clone(config)));
     tracing::info!(listen = %config.listen, brokers = config.brokers, topic = config.topic, "serving");
 
-    let mut parts = Parts::default();
     let ended = async {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -79,7 +98,7 @@ async fn live(
     };
     let outcome = tokio::select! {
         why = ended => Ok(why),
-        error = parts.write(&config, &published) => Err(error),
+        error = parts.write(config, published) => Err(error),
         served = &mut sidecar => Err(http_failed(served)),
     };
     published.own.stopping.store(true, Ordering::Relaxed);
@@ -96,13 +115,18 @@ async fn live(
     tokio::join!(parts.stop_writing(), served);
     // only now may another show its series (I7); clients that wait for a broker need not be waited for
     parts.release().await;
-    parts.stop().await;
     outcome.map(drop)
 }
+
+type Started = Result<Pipeline, RunError>;
 
 /// What writes the state, as far as it has come.
 #[derive(Default)]
 struct Parts {
+    /// Reads the state.
+    starting: Option<JoinHandle<Started>>,
+    /// Breaks that off.
+    stop: Option<Arc<Stop>>,
     held: Option<Held>,
     pipeline: Option<Pipeline>,
 }
@@ -132,28 +156,45 @@ impl Parts {
     }
 
     async fn begin(&mut self, config: &Arc<Config>, published: &Arc<Published>) -> Result<(), RunError> {
-        let durable = Durable::acquire(&config.state, config, &config.topic, published).await?;
+        let (held, durable) = Durable::acquire(&config.state, config, &config.topic, published).await?;
+        self.held = Some(held);
+        self.stop = Some(Arc::clone(&durable.stop));
         let (config, published) = (Arc::clone(config), Arc::clone(published));
         let starting = tokio::task::spawn_blocking(move || {
-            let pipeline = Pipeline::start(&config, &published, &durable, takers(config.dataflow.job_results));
-            (durable.held, pipeline)
+            Pipeline::start(&config, &published, &durable, takers(config.dataflow.job_results))
         });
-        let (held, pipeline) = starting.await.context("reading the state")?;
-        self.held = Some(held);
-        self.pipeline = Some(pipeline?);
+        let started = self.starting.insert(starting).await;
+        self.starting = None;
+        self.started(started)
+    }
+
+    fn started(&mut self, started: Result<Started, JoinError>) -> Result<(), RunError> {
+        self.pipeline = Some(started.context("reading the state")??);
         Ok(())
     }
 
+    /// A start that is under way ends too. One that hangs in the database finds itself stopped, whenever that is.
     async fn stop_writing(&mut self) {
+        self.stop.iter().for_each(|stop| stop.stop());
+        if let Some(starting) = &mut self.starting
+            && let Ok(started) = tokio::time::timeout(END_WITHIN, starting).await
+        {
+            self.starting = None;
+            // that it was broken off is no news
+            let _ = self.started(started);
+        }
         if let Some(pipeline) = &mut self.pipeline {
             pipeline.stop_writing().await;
         }
     }
 
-    async fn stop(self) {
-        if let Some(pipeline) = self.pipeline {
-            pipeline.stop().await;
-        }
+    /// Says whether all have ended.
+    async fn stop(self) -> bool {
+        let ended = match self.pipeline {
+            Some(pipeline) => pipeline.stop().await,
+            None => true,
+        };
+        ended && self.starting.is_none()
     }
 
     /// A lease that is not given back costs the next one its time to live.

@@ -104,7 +104,7 @@ pub fn live(world: &Arc<World>, workers: usize) -> Option<String> {
     let published = Published::new(Names::new(config.dataflow.limits.max_names));
     let url = world.url();
     let acquired = Durable::acquire(&url, &config, "events", &published);
-    let mut durable = world.runtime.block_on(acquired).unwrap();
+    let (_held, mut durable) = world.runtime.block_on(acquired).unwrap();
     let committed = world.kept().committed;
     assert_eq!(durable.manifest.epoch, committed, "what was acknowledged is there, and nothing else");
     if committed > 0 {

@@ -143,11 +143,11 @@ impl Live {
         let scratch = TempDir::new().expect("a directory");
         let state = StateUrl::sqlite(scratch.path().join("state.db"));
         let durable = runtime.block_on(Durable::acquire(&state, config, &config.topic, &published));
-        let mut durable = durable.expect("its state is new");
+        let (held, mut durable) = durable.expect("its state is new");
         durable.details.topic_id = start.topic_id;
         durable.details.offsets = start.offsets.into_iter().map(|(partition, next)| (partition, next.0)).collect();
         let pipeline = Pipeline::start(config, &published, &durable, vec![]).expect("it starts");
-        Self { published, runtime, pipeline: Some(pipeline), _held: durable.held, _scratch: scratch }
+        Self { published, runtime, pipeline: Some(pipeline), _held: held, _scratch: scratch }
     }
 
     /// Waits for the pipeline to fail.

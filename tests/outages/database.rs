@@ -4,7 +4,7 @@
 use crate::{
     kafka::broker,
     locks,
-    postgres::Server,
+    postgres::{self, Server},
     support::{
         folder::in_folder,
         load::Flow,
@@ -13,6 +13,7 @@ use crate::{
     },
 };
 use anyhow::{Context, Result, ensure};
+use sqlx::{Connection, Executor, PgConnection};
 use std::{
     cell::RefCell,
     fs,
@@ -21,6 +22,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
+use tokio::runtime::Runtime;
 
 /// Longer than the lease lives.
 const OUTAGE: Duration = Duration::from_secs(6);
@@ -121,6 +123,43 @@ fn a_file_that_another_keeps_locked_is_no_different() {
         let (command, file) = (stage.command(2), folder.join("state.db"));
         let lock = RefCell::new(None);
         play(stage, command, |_| drop(lock.replace(Some(locks::take(&file)))), |_| drop(lock.take()))
+    });
+}
+
+/// Whoever reads its state still, and waits for the database there, ends when it is told to, and gives the lease back.
+#[test]
+fn an_end_amid_a_start_gives_the_lease_back() {
+    let Some(broker) = broker::shared() else { return };
+    let Some(server) = postgres::shared() else { return };
+    let database = server.database();
+    let lease = |what: &str| server.sql(&database, &format!("SELECT {what} FROM gocdnext_flow_lease"));
+    in_folder(|folder| {
+        let topic = topic(&broker, "broken-off-start", 3);
+        let mut stage = Stage::set(folder, topic, server.url(&database), Flow::Steady, 36)?;
+        stage.start(stage.command(2))?;
+        stage.commits(20, COMMITS_WITHIN)?;
+        stage.kill()?;
+        let generation = lease("generation");
+        let runtime = Runtime::new()?;
+        let locked = runtime.block_on(async {
+            let mut connection = PgConnection::connect(&server.url(&database)).await?;
+            connection.execute("BEGIN; LOCK TABLE gocdnext_flow_blob IN ACCESS EXCLUSIVE MODE").await?;
+            Ok::<_, sqlx::Error>(connection)
+        })?;
+        stage.start(stage.command(2))?;
+        let begun = Instant::now();
+        while lease("generation") == generation {
+            ensure!(begun.elapsed() < GOES_ON_WITHIN, "the lease of the one that was killed is not taken");
+            sleep(Duration::from_millis(20));
+        }
+        sleep(Duration::from_secs(1));
+        stage.terminate(NOTICED_WITHIN)?;
+        ensure!(lease("released") == "t", "the lease is kept by one that has ended");
+        drop(locked);
+        stage.start(stage.command(3))?;
+        stage.commits(20, COMMITS_WITHIN)?;
+        stage.finish()?;
+        Ok(())
     });
 }
 

@@ -27,7 +27,7 @@ use std::{
     thread::sleep,
     time::{Duration, Instant},
 };
-use world::{INTRUDED, MONTHS, RETENTION_DAYS, STRANGER, TOPIC, UNARCHIVED, World, Writer};
+use world::{INTRUDED, MONTHS, RETENTION_DAYS, STRANGER, UNARCHIVED, World, Writer};
 
 const KILLS: i64 = 6;
 
@@ -40,10 +40,10 @@ impl Life {
     fn start(world: &World) -> Self {
         let port = free_port();
         let child = flow()
-            .args(["run", "--brokers", &world.address, "--topic", TOPIC, "--instance-id", "killed"])
+            .args(["run", "--brokers", &world.address, "--topic", world.topic, "--instance-id", "killed"])
             .args(["--state", &world.state, "--log-database", &world.url, "--clock", "log"])
-            .args(["--decision-topic", &format!("{TOPIC}.decisions")])
-            .args(["--dead-letter-topic", &format!("{TOPIC}.dead-letters")])
+            .args(["--decision-topic", &format!("{}.decisions", world.topic)])
+            .args(["--dead-letter-topic", &format!("{}.dead-letters", world.topic)])
             .args(["--retention-execute", "--retention-interval", "1s", "--max-drops", "2", "--lease-ttl", "3s"])
             .args(["--epoch-interval", "50ms", "--listen", &format!("127.0.0.1:{port}")])
             .spawn();
@@ -63,10 +63,8 @@ impl Life {
 #[test]
 fn a_year_goes_over_kills_and_nothing_goes_that_must_not() {
     let Some(server) = postgres::shared() else { return };
-    let Some(mut world) = World::new(server) else { return };
-    let days = RETENTION_DAYS.to_string();
-    let set = ["retention", "policy", "set", "--archive", "on", "--days", &days, "--state", &world.state];
-    assert!(flow().args(set).status().unwrap().success());
+    let Some(mut world) = World::new(server, "killed-retention") else { return };
+    set_policy(&world);
     let kills = std::env::var("RETENTION_KILLS").map_or(KILLS, |kills| kills.parse().expect("a number"));
     let mut numbers = ChaCha8Rng::seed_from_u64(41);
     let writer = Writer::start(&world);
@@ -115,6 +113,32 @@ fn a_year_goes_over_kills_and_nothing_goes_that_must_not() {
     println!(
         "{kills} kills, {at_drops} of them after a drop, {dropped} partitions dropped, {written} statements of a live writer"
     );
+}
+
+/// Each drop is told once the topic takes it; that it does not is no reason to keep what may go.
+#[test]
+fn a_topic_that_takes_nothing_holds_up_no_drop() {
+    let Some(server) = postgres::shared() else { return };
+    let Some(mut world) = World::new(server, "refusing-retention") else { return };
+    set_policy(&world);
+    // before anything is old, all that there is was read once
+    let life = Life::start(&world);
+    eventually("the series", || life.counted());
+    drop(life);
+    (STRANGER + 1..=MONTHS).rev().for_each(|before| world.month_passes(before));
+    world.moves_to(world.now);
+    world.broker.configure(world.topic, "max.message.bytes", "100");
+    let life = Life::start(&world);
+    eventually("more drops than one run may make", || (world.dropped().len() >= 3).then_some(()));
+    assert_eq!(life.counted(), Some(0), "nothing is told of them");
+    world.broker.configure(world.topic, "max.message.bytes", "1048576");
+    eventually("each drop is counted", || (life.counted()? == world.dropped().len() as u64).then_some(()));
+}
+
+fn set_policy(world: &World) {
+    let days = RETENTION_DAYS.to_string();
+    let set = ["retention", "policy", "set", "--archive", "on", "--days", &days, "--state", &world.state];
+    assert!(flow().args(set).status().unwrap().success());
 }
 
 /// Row by row, against what the test itself wrote and told.

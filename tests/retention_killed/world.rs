@@ -28,7 +28,6 @@ use std::{
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-pub const TOPIC: &str = "killed-retention";
 pub const RETENTION_DAYS: u32 = 45;
 /// Months behind the current one.
 pub const MONTHS: i64 = 13;
@@ -49,7 +48,8 @@ pub struct World {
     pub url: String,
     pub state: String,
     pub address: String,
-    _broker: Arc<broker::Broker>,
+    pub topic: &'static str,
+    pub broker: Arc<broker::Broker>,
     producer: BaseProducer,
     pub now: Millis,
     pub truth: Arc<Mutex<Truth>>,
@@ -70,12 +70,12 @@ pub fn wall_ms() -> Millis {
 }
 
 impl World {
-    /// Partitions and lines of a year, and an empty Kafka.
-    pub fn new(server: &'static Server) -> Option<Self> {
+    /// Partitions and lines of a year, and an empty topic.
+    pub fn new(server: &'static Server, topic: &'static str) -> Option<Self> {
         let broker = broker::shared()?;
-        broker.topic(TOPIC, 2, &[]);
+        broker.topic(topic, 2, &[]);
         for what in ["decisions", "dead-letters"] {
-            broker.topic(&format!("{TOPIC}.{what}"), 1, &[]);
+            broker.topic(&format!("{topic}.{what}"), 1, &[]);
         }
         let (logs, state) = (server.database(), server.database());
         server.sql(&logs, LOG_LINES);
@@ -84,7 +84,7 @@ impl World {
         let (producer, runtime) = (producer(&address, &[]), Runtime::new().unwrap());
         let now = wall_ms();
         let mut world =
-            Self { runtime, url, state, address, _broker: broker, producer, now, truth: Arc::default(), sent: 0 };
+            Self { runtime, url, state, address, topic, broker, producer, now, truth: Arc::default(), sent: 0 };
         let url = world.url.parse().unwrap();
         world.runtime.block_on(async {
             let logs = LogDatabase::open(&url).await.unwrap();
@@ -168,7 +168,7 @@ impl World {
             "type": format!("io.gocdnext.{kind}"), "data": data,
         });
         let partition = i32::from(self.sent.is_multiple_of(2));
-        send(&self.producer, TOPIC, partition, b"", event.to_string().as_bytes(), OwnedHeaders::new());
+        send(&self.producer, self.topic, partition, b"", event.to_string().as_bytes(), OwnedHeaders::new());
     }
 
     /// All lines there are.

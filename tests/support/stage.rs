@@ -151,6 +151,11 @@ impl Stage {
         self.uptime.now().life
     }
 
+    /// SIGTERM, exit code 0.
+    pub fn terminate(&mut self, within: Duration) -> Result<()> {
+        self.running.take().context("nothing runs")?.terminate(within)
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) -> Result<()> {
         self.running.take().context("nothing runs")?.kill()

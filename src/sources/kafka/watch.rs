@@ -114,24 +114,32 @@ impl Watcher {
         let new = self.asker.list(&new, Offset::Beginning)?;
         let ends = self.asker.list(&partitions, Offset::End)?;
         if first {
-            if new.len().min(ends.len()) < partitions.len() {
-                return Err(Trouble::Transient(
-                    "leader",
-                    format!("some partitions of {} have no leader", self.topic),
-                ));
+            if new.len() < partitions.len() {
+                return Err(self.leaderless(&partitions, &new));
+            }
+            if ends.len() < partitions.len() {
+                return Err(self.leaderless(&partitions, &ends));
             }
             start::within(&self.topic, &self.start.offsets, Has { low: &new, high: &ends })?;
         }
         // known already where a former run has listed them
         let _ = self.shared.first_ends.set(ends.clone());
+        let leaderless = (ends.len() < partitions.len()).then(|| self.leaderless(&partitions, &ends));
         let new_ones: Vec<_> = new.keys().copied().collect();
         match self.to_reader.try_send(Observation { asked, new, ends }) {
             Ok(()) => self.known.extend(new_ones),
             // the reader pauses; the next listing tells it as much
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
         }
+        // stream time waits for those that were left out
+        leaderless.map_or(Ok(()), Err)?;
         // last: all else goes on, and a right may be given at any time
         self.asker.may_read()
+    }
+
+    fn leaderless(&self, all: &BTreeSet<Partition>, listed: &Offsets) -> Trouble {
+        let missing: Vec<_> = all.iter().filter(|partition| !listed.contains_key(partition)).collect();
+        Trouble::Transient("leader", format!("of {} these partitions have no leader: {missing:?}", self.topic))
     }
 
     /// Compaction may be turned on at any time. Later looks need no answer.

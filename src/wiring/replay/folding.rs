@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use dataflows::{graph::EpochOutput, ledger::Ledger, names::Names, registry::Snapshot};
-use std::sync::mpsc::Receiver;
+use std::sync::{PoisonError, mpsc::Receiver};
 
 /// Why an epoch was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ impl Folding<'_> {
         deltas.quality.rejected.iter_mut().zip(cut.refused.0).for_each(|(sum, more)| *sum += more);
         let snapshot = self.ledger.fold(output.end.epoch, output.stream_time, deltas);
         if let Some(committer) = &mut self.committer {
+            if output.dead_letters.len() as u64 + cut.refused.total() > 0 {
+                self.common.sink.lock().unwrap_or_else(PoisonError::into_inner).sync()?;
+            }
             committer.details.files = cut.marks;
             let lanes = std::mem::take(&mut output.state);
             committer.commit(&output, lanes, self.ledger.blob(output.sweep), &[])?;

@@ -3,6 +3,7 @@
 use super::RunError;
 use crate::{
     config::Config,
+    lease::Held,
     published::Published,
     sources::{files::Marks, stop::Stop},
     store::StateUrl,
@@ -15,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 /// See the module.
 pub(super) struct Kept {
+    held: Held,
     durable: Durable,
     pace: Pace,
     /// For the checks, which nobody asks for.
@@ -29,7 +31,7 @@ impl Kept {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.context("starting the asynchronous runtime")?;
         let published = Published::new(names);
-        let durable = runtime.block_on(Durable::acquire(url, config, "", &published))?;
+        let (held, durable) = runtime.block_on(Durable::acquire(url, config, "", &published))?;
         if durable.manifest.epoch > 0 {
             tracing::info!(
                 epoch = durable.manifest.epoch,
@@ -37,7 +39,7 @@ impl Kept {
                 "goes on where a former replay has ended; the series are of all, the summary is of what is read now"
             );
         }
-        Ok(Self { durable, pace: Pace::default(), published, runtime })
+        Ok(Self { held, durable, pace: Pace::default(), published, runtime })
     }
 
     pub const fn marks(&self) -> &Marks {
@@ -71,7 +73,7 @@ impl Kept {
 
     /// The next one need not wait.
     pub fn close(self) {
-        let released = self.runtime.block_on(self.durable.held.release());
+        let released = self.runtime.block_on(self.held.release());
         if let Err(error) = released {
             tracing::debug!(%error, "the lease was not given back");
         }

@@ -229,6 +229,7 @@ impl From<FoldError> for RunError {
         match error {
             FoldError::Commit(CommitError::Fenced) => Self::Fenced,
             FoldError::Commit(CommitError::Store(error)) => error.into(),
+            FoldError::Commit(error @ CommitError::Rewound { .. }) => Self::Refused(error.into()),
             other => Self::Runtime(other.into()),
         }
     }

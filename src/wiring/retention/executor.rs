@@ -1,6 +1,5 @@
 //! What is done about the log database while the pipeline runs: a thread that lists its partitions for the epochs, reads
-//! those that are old enough to see what keeps them, carries out what is decided about them where that is asked for, and
-//! tells Kafka of every drop until it is acknowledged.
+//! those that are old enough to see what keeps them, and carries out what is decided about them where that is asked for.
 //!
 //! It never holds up an epoch: while the log database is away there is no catalogue, so nothing is decided about
 //! partitions.
@@ -8,33 +7,24 @@
 use super::StateLedger;
 use crate::{
     config::Config,
-    logs::{Drop, LogDatabase, LogsError, LogsUrl},
+    logs::{LogDatabase, LogsError, LogsUrl},
     retention::{self, Inputs, Ledger as _, Order, Outcome, Report, RetentionError},
-    sinks::{
-        courier::{Courier, Record},
-        dead_letters::SinkError,
-        decisions::SOURCE,
-    },
     sources::stop::Stop,
     store::Store,
 };
-use dataflows::retention::{Obstacles, partitions::told};
-use serde_json::json;
+use dataflows::retention::Obstacles;
 use std::{
     collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::runtime::Handle;
-use uuid::Uuid;
 
 /// How often, at least, the log database is asked for its partitions.
 const LIST_EVERY: Duration = Duration::from_secs(5);
 /// A run that took long is followed by so many times that of rest: large partitions that nobody may drop are not read all
 /// the time.
 const REST: u32 = 20;
-/// Drops told at a time.
-const BATCH: u32 = 100;
 
 /// See the module.
 #[derive(Debug)]
@@ -49,7 +39,6 @@ pub struct Executor {
     /// Connected, once it was there.
     logs: Option<LogDatabase>,
     runtime: Handle,
-    courier: Courier,
     stop: Arc<Stop>,
     in_trouble: bool,
     /// When partitions are to be read at the latest.
@@ -59,7 +48,7 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Shows whether librdkafka takes the settings.
+    #[must_use]
     pub fn new(
         config: &Config,
         url: LogsUrl,
@@ -67,8 +56,7 @@ impl Executor {
         inputs: Arc<Inputs>,
         runtime: Handle,
         stop: Arc<Stop>,
-    ) -> Result<Self, SinkError> {
-        let courier = Courier::new(config, &config.topic, "dropped partitions", Arc::clone(&stop))?;
+    ) -> Self {
         let order = Order {
             dry_run: !config.retention_execute,
             max_drops: usize::try_from(config.max_drops).unwrap_or(usize::MAX),
@@ -77,7 +65,7 @@ impl Executor {
         };
         let (executes, ledger, in_trouble) = (config.retention_execute, StateLedger(store), false);
         let (next, old_enough, interval) = (Instant::now(), BTreeSet::new(), config.retention_interval);
-        Ok(Self {
+        Self {
             url,
             executes,
             order,
@@ -86,42 +74,29 @@ impl Executor {
             inputs,
             logs: None,
             runtime,
-            courier,
             stop,
             in_trouble,
             next,
             old_enough,
-        })
+        }
     }
 
     /// Works until stopped.
-    ///
-    /// # Errors
-    /// [`SinkError`] where no producer can be made.
-    pub fn run(mut self) -> Result<(), SinkError> {
+    pub fn run(mut self) {
+        let runtime = self.runtime.clone();
         while !self.stop.is_stopped() {
-            match self.work() {
-                Err(Trouble::Sink(_)) if self.stop.is_stopped() => return Ok(()),
-                Err(Trouble::Sink(error)) => return Err(error),
-                Err(Trouble::Retention(error)) => self.note(Some(&error)),
-                Ok(()) => self.note(None),
+            let worked = runtime.block_on(self.work());
+            if worked.is_err() {
+                self.inputs.catalogued(None);
             }
+            self.note(worked.err().as_ref());
             self.stop.pause(LIST_EVERY.min(self.interval));
         }
-        Ok(())
     }
 
-    fn work(&mut self) -> Result<(), Trouble> {
-        let runtime = self.runtime.clone();
-        let looked = runtime.block_on(async {
-            let logs = self.connected().await?;
-            self.look(&logs).await?;
-            Ok::<_, RetentionError>(logs)
-        });
-        let logs = looked.inspect_err(|_| {
-            self.inputs.catalogued(None);
-        })?;
-        self.tell(&logs)
+    async fn work(&mut self) -> Result<(), RetentionError> {
+        let logs = self.connected().await?;
+        self.look(&logs).await
     }
 
     /// Makes nothing in the log database, unless it is to be worked on.
@@ -144,6 +119,8 @@ impl Executor {
         let begun = Instant::now();
         let ran = retention::run(logs, &self.ledger, &self.order).await;
         self.next = Instant::now() + self.interval.max(begun.elapsed() * REST);
+        // one that fails rests as well
+        self.old_enough = old_enough;
         let report = ran?;
         say(&report);
         self.inputs.found(obstacles(&report));
@@ -163,29 +140,6 @@ impl Executor {
         Ok(old_enough)
     }
 
-    /// Drops of which Kafka does not know yet; those of `retention run`, too.
-    fn tell(&mut self, logs: &LogDatabase) -> Result<(), Trouble> {
-        let runtime = self.runtime.clone();
-        loop {
-            let drops = runtime.block_on(logs.unacknowledged(BATCH))?;
-            if drops.is_empty() {
-                return Ok(());
-            }
-            // one that only looks may not write down that it has told
-            let writer = runtime.block_on(LogDatabase::open(&self.url))?;
-            let topic = self.courier.topic().to_owned();
-            let events: Vec<String> = drops.iter().map(event).collect();
-            self.courier.deliver(drops.len(), |place, _| {
-                Record::with_opaque_to(&topic, place)
-                    .key(drops[place].name.as_bytes())
-                    .payload(events[place].as_bytes())
-            })?;
-            for drop in &drops {
-                runtime.block_on(writer.acknowledge(&drop.name))?;
-            }
-        }
-    }
-
     /// Says once that the log database cannot be asked, and once that it can again.
     fn note(&mut self, trouble: Option<&RetentionError>) {
         match trouble {
@@ -197,28 +151,6 @@ impl Executor {
         }
         self.in_trouble = trouble.is_some();
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Trouble {
-    #[error(transparent)]
-    Retention(#[from] RetentionError),
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-}
-
-/// The event of the contract, with an id that follows from the drop alone: sent twice it counts once.
-fn event(drop: &Drop) -> String {
-    let event = json!({
-        "specversion": "1.0",
-        "id": Uuid::from_u128(drop.decision).to_string(),
-        "source": SOURCE,
-        "type": "io.gocdnext.log.partition_dropped",
-        "time": told(drop.dropped_at),
-        "datacontenttype": "application/json",
-        "data": { "partition": drop.name, "upper_bound": told(drop.upper) },
-    });
-    event.to_string()
 }
 
 /// What was done, and what went wrong; what is only kept is in the series.
@@ -244,10 +176,4 @@ fn obstacles(report: &Report) -> Obstacles {
         _ => None,
     });
     blocked.collect()
-}
-
-impl From<LogsError> for Trouble {
-    fn from(error: LogsError) -> Self {
-        Self::Retention(error.into())
-    }
 }

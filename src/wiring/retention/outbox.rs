@@ -42,6 +42,8 @@ pub struct Outbox {
     stop: Arc<Stop>,
     /// Ends with the publisher.
     added: Receiver<()>,
+    /// That the database refuses something.
+    said: bool,
 }
 
 /// Told after a commit that has added messages; one that is not taken yet stands for all.
@@ -63,9 +65,9 @@ impl Outbox {
         runtime: Handle,
         stop: Arc<Stop>,
     ) -> Result<(Self, Notice), SinkError> {
-        let courier = Courier::new(config, &config.decision_topic, "decisions", Arc::clone(&stop))?;
+        let courier = Courier::new(config, &config.decision_topic, "decisions", Arc::clone(&stop))?.uncut();
         let (tell, added) = sync_channel(1);
-        Ok((Self { store, runtime, courier, stop, added }, Notice(tell)))
+        Ok((Self { store, runtime, courier, stop, added, said: false }, Notice(tell)))
     }
 
     /// Sends until stopped.
@@ -82,7 +84,7 @@ impl Outbox {
                 }
                 Ok(_) => {}
                 Err(Trouble::Store(error)) => {
-                    tracing::debug!(%error, "the outbox cannot be read now");
+                    self.note(&error);
                     self.stop.pause(PAUSE);
                 }
                 Err(Trouble::Sink(_)) if self.stop.is_stopped() => return Ok(()),
@@ -90,6 +92,15 @@ impl Outbox {
             }
         }
         Ok(())
+    }
+
+    /// What does not pass by itself is said, once; of an outage others tell.
+    fn note(&mut self, error: &StoreError) {
+        if error.is_transient() || std::mem::replace(&mut self.said, true) {
+            tracing::debug!(%error, "the outbox cannot be read now");
+        } else {
+            tracing::warn!(%error, "decisions cannot be taken out of the outbox, and are sent again; keeps trying");
+        }
     }
 
     /// The number sent.

@@ -1,0 +1,104 @@
+//! Tells Kafka of dropped partitions, each until it is acknowledged: a thread of its own, so that a topic that takes
+//! nothing holds up neither the making nor the dropping of partitions.
+
+use crate::{
+    config::Config,
+    logs::{Drop, LogDatabase, LogsError, LogsUrl},
+    sinks::{
+        courier::{Courier, Record},
+        dead_letters::SinkError,
+        decisions::SOURCE,
+    },
+    sources::stop::Stop,
+};
+use dataflows::retention::partitions::told;
+use serde_json::json;
+use std::{sync::Arc, time::Duration};
+use tokio::runtime::Handle;
+use uuid::Uuid;
+
+/// How often the log database is asked for drops of which nobody was told: others carry out what is decided, too.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Drops told at a time.
+const BATCH: u32 = 100;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Drops {
+    url: LogsUrl,
+    runtime: Handle,
+    courier: Courier,
+    stop: Arc<Stop>,
+}
+
+impl Drops {
+    /// Shows whether librdkafka takes the settings.
+    pub fn new(config: &Config, url: LogsUrl, runtime: Handle, stop: Arc<Stop>) -> Result<Self, SinkError> {
+        let courier = Courier::new(config, &config.topic, "dropped partitions", Arc::clone(&stop))?.uncut();
+        Ok(Self { url, runtime, courier, stop })
+    }
+
+    /// Works until stopped.
+    ///
+    /// # Errors
+    /// [`SinkError`] where no producer can be made.
+    pub fn run(mut self) -> Result<(), SinkError> {
+        while !self.stop.is_stopped() {
+            match self.tell() {
+                Err(Trouble::Sink(_)) if self.stop.is_stopped() => return Ok(()),
+                Err(Trouble::Sink(error)) => return Err(error),
+                // the executor, which asks the same database, says so
+                Err(Trouble::Logs(error)) => tracing::debug!(%error, "dropped partitions cannot be read now"),
+                Ok(()) => {}
+            }
+            self.stop.pause(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// All that are not acknowledged; those of `retention run`, too.
+    fn tell(&mut self) -> Result<(), Trouble> {
+        let runtime = self.runtime.clone();
+        let logs = LogDatabase::look(&self.url);
+        loop {
+            let drops = runtime.block_on(logs.unacknowledged(BATCH))?;
+            if drops.is_empty() {
+                return Ok(());
+            }
+            // one that only looks may not write down that it has told
+            let writer = runtime.block_on(LogDatabase::open(&self.url))?;
+            let topic = self.courier.topic().to_owned();
+            let events: Vec<String> = drops.iter().map(event).collect();
+            self.courier.deliver(drops.len(), |place, _| {
+                Record::with_opaque_to(&topic, place)
+                    .key(drops[place].name.as_bytes())
+                    .payload(events[place].as_bytes())
+            })?;
+            for drop in &drops {
+                runtime.block_on(writer.acknowledge(&drop.name))?;
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Logs(#[from] LogsError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// The event of the contract, with an id that follows from the drop alone: sent twice it counts once.
+fn event(drop: &Drop) -> String {
+    let event = json!({
+        "specversion": "1.0",
+        "id": Uuid::from_u128(drop.decision).to_string(),
+        "source": SOURCE,
+        "type": "io.gocdnext.log.partition_dropped",
+        "time": told(drop.dropped_at),
+        "datacontenttype": "application/json",
+        "data": { "partition": drop.name, "upper_bound": told(drop.upper) },
+    });
+    event.to_string()
+}
