@@ -315,6 +315,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_was_stored_without_a_tie_is_read() {
+        let mut registry = Registry::new(&settings(2, 2));
+        let mut stored = Writer::default();
+        stored.u8(store::tag::SLUG);
+        stored.u128(1);
+        stored.u128(11);
+        stored.signed(5);
+        stored.varint(3);
+        registry.load(Reader::new(&stored.finish())).unwrap();
+        assert_eq!(registry.snapshot().pipelines[&Pair { project: 1, pipeline: 11 }], NameId(3));
+    }
+
+    #[test]
     fn the_oldest_dispatchable_is_the_newest_epochs() {
         let settings = Settings::default();
         let mut registry = Registry::new(&settings);

@@ -64,6 +64,15 @@ fn help_teaches() {
         "state export",
         "state import",
         "state rebucket",
+        "retention",
+        "retention policy",
+        "retention policy set",
+        "retention policy list",
+        "retention policy remove",
+        "retention plan",
+        "retention explain",
+        "retention run",
+        "retention adopt",
     ];
     for verb in verbs {
         let name = format!("help_{}", verb.replace(' ', "_"));

@@ -64,7 +64,7 @@ pub struct Config {
     pub epoch_interval: Duration,
     /// Length of an epoch in a replay.
     pub epoch_records: u64,
-    /// Non-empty epochs that may be read ahead of the last committed one.
+    /// Epochs that may be read ahead of the last committed one.
     pub max_epochs_in_flight: u64,
     /// `/readyz` stops waiting for the start-up catch-up after this.
     pub catch_up_timeout: Duration,

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_keep_clear_of_the_flags_of_the_verbs() {
+    fn names_are_unique_and_help_is_no_sentence() {
         for (at, setting) in SETTINGS.iter().enumerate() {
             assert!(SETTINGS[..at].iter().all(|other| other.name != setting.name), "{}", setting.name);
             assert!(!setting.help.ends_with('.'), "{}", setting.name);

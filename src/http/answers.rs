@@ -48,7 +48,8 @@ pub async fn within(timeout: Duration, request: Request, next: Next) -> Response
     })
 }
 
-/// A defect in a handler costs one answer, not the process. Its message is for the log, not for the client.
+/// A defect in a handler costs one answer where panics unwind; in a release it ends the process (ADR 4). Its message is for
+/// the log, not for the client.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that `CatchPanicLayer` asks for")]
 pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str);

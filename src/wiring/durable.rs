@@ -62,6 +62,7 @@ impl Durable {
         published.check("database", Ok(()));
         let who = claimant(config);
         let ha = config.ha;
+        let mut unanswered = false;
         let granted = lease::acquire(&store, &who, |waiting| match waiting {
             Waiting::Standby { holder } => {
                 published.check("database", Ok(()));
@@ -72,7 +73,15 @@ impl Durable {
                     tracing::info!(holder, "stands by: another instance writes this state");
                 }
             }
-            Waiting::Unanswered(reason) => published.check("database", Err(reason.clone())),
+            Waiting::Unanswered(reason) => {
+                published.check("database", Err(reason.clone()));
+                if !std::mem::replace(&mut unanswered, true) {
+                    tracing::warn!(
+                        reason,
+                        "the state's database does not answer while its lease is waited for; keeps trying"
+                    );
+                }
+            }
         });
         let granted = granted.await?;
         let generation = granted.generation;

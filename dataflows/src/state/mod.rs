@@ -17,9 +17,9 @@ use crate::route::Share;
 
 /// The format written here, and the newest that can be read.
 ///
-/// A blob says the oldest format that has all its tables: 2 are those of retention, so that without it an older version
-/// can go on.
-pub const FORMAT: u8 = 2;
+/// A blob says the oldest format that has all its tables as they are: 2 has those of retention, 3 the registry with the tie of
+/// each pipeline's newest name.
+pub const FORMAT: u8 = 3;
 
 /// Why stored state cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,9 +70,15 @@ impl Table {
         }
     }
 
-    /// The first format that has it.
+    /// The first format that has it as it is written now.
     const fn since(number: u8) -> u8 {
-        if number >= Self::Given as u8 { 2 } else { 1 }
+        if number == Self::Registry as u8 {
+            3
+        } else if number >= Self::Given as u8 {
+            2
+        } else {
+            1
+        }
     }
 
     fn from_number(number: u8) -> Option<Self> {

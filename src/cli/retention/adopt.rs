@@ -29,8 +29,9 @@ const EXAMPLES: &str = "\
 Examples:
   gocdnext-flow retention adopt log_lines_y2025m03 --reason 'from before gocdnext-flow; archived by hand'
 
-Exactly the jobs that are in it now and that nobody has announced are recorded as vouched for, with the reason; also those of
-which only late events told, and no end. Age, policies and what is known of the other jobs still count.";
+Exactly the jobs that are in it now and that nobody has announced are recorded as vouched for,
+with the reason; also those of which only late events told, and no end. Age, policies and what
+is known of the other jobs still count.";
 
 /// Vouch for the unknown jobs of a partition from before our time
 #[derive(Debug, Args)]

@@ -23,9 +23,10 @@ Examples:
   gocdnext-flow retention policy set --project 5b0c1f0e-7f64-4c57-9f0a-5d0a3c6a1b01 --days 365 --archive on
   gocdnext-flow retention policy list
 
-A running pipeline takes it up within seconds. A partition holds the lines of all projects, so it is kept for the longest time that
-any policy says; without a default policy nothing is dropped. Where much falls due at once, which may be a slip of the
-unit, it says what would be dropped and asks; scripts say --yes.";
+A running pipeline takes it up within seconds. A partition holds the lines of all projects, so
+it is kept for the longest time that any policy says; without a default policy nothing is
+dropped. Where much falls due at once, which may be a slip of the unit, it says what would be
+dropped and asks; scripts say --yes.";
 
 /// For how long logs are kept, and whether they are archived
 #[derive(Debug, Subcommand)]

@@ -22,9 +22,9 @@ Examples:
   gocdnext-flow retention run --dry-run --log-database postgres://flow@logs/gocdnext
   gocdnext-flow retention run --max-drops 1
 
-Makes the partitions that are missing and drops those that may go, at most --max-drops of them. What stands in the way
-of the others is told. `run` does the same again and again where retention_execute is set, and tells Kafka of each drop,
-of those made here, too.";
+Makes the partitions that are missing and drops those that may go, at most --max-drops of them.
+What stands in the way of the others is told. `run` does the same again and again where
+retention_execute is set, and tells Kafka of each drop, of those made here, too.";
 
 /// Make partitions that are missing, drop those that may go
 #[derive(Debug, Args)]

@@ -19,8 +19,9 @@ Examples:
   gocdnext-flow state rebucket gocdnext_job_duration_seconds --duration-buckets 10s,1m,10m,1h
   gocdnext-flow state rebucket gocdnext_job_queue_seconds --config /etc/gocdnext-flow.toml
 
-Stop every instance first, and set the new bounds for `run` as well. Where each new bound is also an old one, every
-count is carried over exactly; otherwise these histograms start over from zero, and it asks. All else stays.";
+Stop every instance first, and set the new bounds for `run` as well. Where each new bound is
+also an old one, every count is carried over exactly; otherwise these histograms start over from
+zero, and it asks. All else stays.";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Series {

@@ -20,8 +20,9 @@ Examples:
   gocdnext-flow state reset --to latest --brokers kafka:9092 --topic ci.events --yes
   gocdnext-flow state reset --to 2026-11-01T00:00:00Z --brokers kafka:9092
 
-Stop every instance first. All series start over from zero; on a terminal it says what that means and asks.
-The next `run` counts from there up to what is in Kafka by then, and shows its series once it has.";
+Stop every instance first. All series start over from zero; on a terminal it says what that
+means and asks. The next `run` counts from there up to what is in Kafka by then, and shows its
+series once it has.";
 
 /// Forget what was counted, and begin anew from a point in Kafka.
 #[derive(Debug, Args)]

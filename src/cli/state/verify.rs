@@ -14,8 +14,9 @@ Examples:
   gocdnext-flow state verify
   gocdnext-flow state verify --state postgres://flow@db/flow
 
-Reads all of it: checksums, every entry, whether it loads, and whether it adds up to the gauges. Only looks: it may be
-called while `run` writes the state. Exit code 0: all is well; 3: each damage is named.";
+Reads all of it: checksums, every entry, whether it loads, and whether it adds up to the gauges.
+Only looks: it may be called while `run` writes the state. Exit code 0: all is well; 3: each
+damage is named.";
 
 /// Read all that is stored, and name whatever is damaged.
 #[derive(Debug, Args)]

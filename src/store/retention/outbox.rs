@@ -18,7 +18,7 @@ const OUTBOX: &str = "gocdnext_flow_outbox";
 /// One message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Of the event; the record's key is in `body`.
+    /// Of the event; the key of its record.
     pub id: String,
     /// The event, a JSON object.
     pub body: String,
