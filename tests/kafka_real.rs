@@ -83,7 +83,7 @@ fn the_end_is_reached_behind_aborted_and_control_records() {
 fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
     let Some(mut broker) = Broker::start() else { return };
     broker.topic("outage", 2, &[]);
-    let producer = producer(&broker.address(), &[("enable.idempotence", "true")]);
+    let producer = producer(&broker.address(), &[("enable.idempotence", "true"), ("max.in.flight", "1")]);
     send_runs(&producer, "outage", 0, 0..500);
     let live = Live::start(&config(&broker.address(), "outage"));
     live.wait_for_runs(500);

@@ -87,6 +87,22 @@ fn what_a_broker_refuses_is_sent_again() {
     assert_eq!(found(&brokers, 20), offsets(0..20));
 }
 
+/// As the leader of a new partition does that does not know yet that it is.
+#[test]
+fn letters_refused_are_not_there_because_later_ones_are() {
+    let cluster = cluster();
+    let (brokers, stop) = (cluster.bootstrap_servers(), Arc::default());
+    let mut config = config(&brokers, "events");
+    // a letter a request, each on its way for long
+    config.kafka.insert("batch.num.messages".to_owned(), "1".to_owned());
+    let mut sink = KafkaLetters::new(&config, stop).unwrap();
+    sink.deliver(&[letter(0)]).unwrap();
+    cluster.broker_round_trip_time(BROKER, Duration::from_millis(300)).unwrap();
+    cluster.request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION]);
+    sink.deliver(&(1..6).map(letter).collect::<Vec<_>>()).unwrap();
+    assert_eq!(found(&brokers, 6), offsets(0..6));
+}
+
 /// Taken, and the answer does not come: they are sent again, and none is given up.
 #[test]
 fn letters_whose_acknowledgement_is_lost_are_there_at_least_once() {

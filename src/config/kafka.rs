@@ -19,8 +19,12 @@ const OURS: [(&str, &str); 5] = [
     ("queued.min.messages", "kafka_queue_bytes"),
 ];
 
-/// Properties on which exactness rests: which records are seen, and when they count as read.
-const FIXED: [&str; 6] = [
+/// Properties on which exactness rests: which records are seen, and when they count as read, or as sent.
+const FIXED: [&str; 10] = [
+    "acks",
+    "request.required.acks",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
     "auto.offset.reset",
     "enable.auto.commit",
     "enable.auto.offset.store",

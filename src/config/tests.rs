@@ -78,6 +78,7 @@ lease_ttl = \"1s\"
 [kafka]
 \"bootstrap.servers\" = \"x:9092\"
 \"isolation.level\" = \"read_uncommitted\"
+\"acks\" = 1
 \"Security.Protocol\" = \"SSL\"
 \"sasl.password\" = [\"hunter2\"]
 ";

@@ -163,11 +163,17 @@ impl std::fmt::Debug for Courier {
     }
 }
 
+/// What every producer of ours has: an acknowledgement means that the record is there.
+///
+/// One request at a time: a new partition's leader may refuse the first and take the second, which librdkafka reads as
+/// an acknowledgement of both (<https://github.com/confluentinc/confluent-kafka-go/issues/921>), and the first is lost.
+pub(super) const LOSSLESS: [(&str, &str); 3] =
+    [("enable.idempotence", "true"), ("acks", "all"), ("max.in.flight", "1")];
+
 /// The user's own stand above ours, but for what exactness rests on.
 fn settings(config: &Config) -> ClientConfig {
     let mut settings = client_settings(config);
-    settings.set("enable.idempotence", "true");
-    settings.set("acks", "all");
+    settings.extend(LOSSLESS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let mut ours = |name: &str, value: &str| {
         if !config.kafka.contains_key(name) {
             settings.set(name, value);

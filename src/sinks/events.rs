@@ -2,6 +2,7 @@
 //!
 //! A full queue makes the sender wait (I6); an event that the broker did not take is an error, never silence.
 
+use super::courier::LOSSLESS;
 use crate::{config::kafka::refused, sources::kafka::Quiet};
 use rdkafka::{
     ClientConfig, ClientContext, Message,
@@ -82,9 +83,9 @@ impl EventProducer {
         config
             .set("bootstrap.servers", brokers)
             .set("linger.ms", "20")
-            .set("message.timeout.ms", TIMEOUT_MS.to_string())
-            .set("enable.idempotence", "true");
+            .set("message.timeout.ms", TIMEOUT_MS.to_string());
         config.extend(settings.iter().map(|(name, value)| (name.clone(), value.clone())));
+        config.extend(LOSSLESS.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let producer = config
             .create_with_context(Deliveries { failure: Arc::clone(&failure), quiet: quiet.clone() })
             .map_err(|error| ProduceError::Settings(refused(error)))?;

@@ -1,16 +1,17 @@
 //! Sends a load into a topic, at a rate, for as long as the test goes on; and in bursts, while nobody reads.
 
 use super::load::{EVENTS_A_SECOND, Flow, Load};
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use gocdnext_flow::fleet::Record;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, ClientContext, Message,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, Producer},
+    message::DeliveryResult,
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc::{self, Receiver},
     },
@@ -98,9 +99,36 @@ impl Drop for Sender {
     }
 }
 
-fn producer(brokers: &str, flow: Flow) -> Result<BaseProducer> {
+/// What the broker did not take, of which there must be nothing.
+#[derive(Clone, Debug, Default)]
+struct Refused(Arc<Mutex<Vec<String>>>);
+
+impl ClientContext for Refused {}
+
+impl ProducerContext for Refused {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, record)) = result {
+            let refused = format!("partition {}, {} bytes: {error}", record.partition(), record.payload_len());
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
+        }
+    }
+}
+
+impl Refused {
+    fn nothing(&self) -> Result<()> {
+        let refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ensure!(refused.is_empty(), "the broker did not take {} records: {}", refused.len(), refused.join("; "));
+        Ok(())
+    }
+}
+
+fn producer(brokers: &str, flow: Flow) -> Result<BaseProducer<Refused>> {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", brokers).set("enable.idempotence", "true").set("linger.ms", "2");
+    // a new partition's first batch may else be lost, and count as sent
+    settings.set("max.in.flight", "1");
     // a long log must fit the disk
     settings.set("compression.type", "lz4");
     settings.set("partitioner", "murmur2_random").set("topic.metadata.refresh.interval.ms", "200");
@@ -108,13 +136,13 @@ fn producer(brokers: &str, flow: Flow) -> Result<BaseProducer> {
     settings.set("message.timeout.ms", "0");
     // it must not be made up for in a burst
     settings.set("queue.buffering.max.messages", flow.events_a_second().unwrap_or(EVENTS_A_SECOND).to_string());
-    Ok(settings.create()?)
+    Ok(settings.create_with_context(Refused::default())?)
 }
 
 struct Sending {
     bursts: Receiver<Burst>,
     flow: Flow,
-    producer: BaseProducer,
+    producer: BaseProducer<Refused>,
     topic: String,
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -144,6 +172,7 @@ impl Sending {
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         self.producer.flush(DELIVERED_WITHIN).context("the last records are not delivered")?;
+        self.producer.context().nothing()?;
         Ok(self.sent.load(Relaxed))
     }
 

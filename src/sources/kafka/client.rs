@@ -89,8 +89,10 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        // that all brokers are down says less than why the last of them is
-        if !matches!(code, Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AllBrokersDown)) {
+        // an end is no trouble, and that all brokers are down says less than why the last of them is
+        if !matches!(error, KafkaError::PartitionEOF(_))
+            && !matches!(code, Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AllBrokersDown))
+        {
             let mut said = self.health.said();
             said.reason = Some(reason.to_owned());
             if let Some(remedy) = code.and_then(remedy) {
