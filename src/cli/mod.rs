@@ -9,6 +9,7 @@ mod failure;
 mod fleet;
 mod generate;
 mod logged;
+mod out;
 mod replay;
 mod retention;
 mod run;
@@ -96,6 +97,7 @@ pub fn start(
         let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
         unquoted::unquoted(error, &texts)
     })?;
+    let out = &mut out::Out::new(out);
     match cli.verb {
         Verb::Run(verb) => verb.start(around),
         Verb::Demo(verb) => verb.start(around),

@@ -1,9 +1,9 @@
 //! `config show`: the settings in force.
 
-use super::{Failure, settings::SettingFlags};
+use super::{Failure, out::print, settings::SettingFlags};
 use crate::config::{environment::Surroundings, show, table::verbs};
 use clap::{Args, ValueEnum};
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,10 +37,6 @@ impl Show {
             Format::Table => show::table(&loaded),
             Format::Toml => show::toml(&loaded),
         };
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            // the reader has seen enough, as in `config show | head`
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => Ok(written.map_err(anyhow::Error::from)?),
-        }
+        print(out, &text)
     }
 }

@@ -170,6 +170,33 @@ fn each_kind_of_failure_has_its_exit_code() {
     }
 }
 
+/// As `head` is, once it has its lines.
+struct Closed;
+
+impl io::Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_changes_no_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.ndjson");
+    std::fs::write(&file, "no JSON\n".repeat(3)).unwrap();
+    let start = |line: &[&str]| {
+        let arguments = std::iter::once("gocdnext-flow").chain(line.iter().copied()).map(OsString::from);
+        start(arguments.collect::<Vec<_>>(), &Nothing, &mut Closed)
+    };
+    start(&["config", "show"]).unwrap();
+    let found = start(&["check", file.to_str().unwrap()]).unwrap_err();
+    assert!(matches!(found, Failure::CheckFound { errors: 3, events: 3 }), "{found}");
+}
+
 #[test]
 fn an_error_is_told_with_its_causes() {
     let error =

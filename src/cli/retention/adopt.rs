@@ -4,11 +4,9 @@ use super::{parts, plan::failure};
 use crate::{
     cli::{
         Failure,
+        out::print,
         settings::SettingFlags,
-        state::{
-            confirm::{Confirmation, declined},
-            print,
-        },
+        state::confirm::{Confirmation, declined},
     },
     config::{Config, environment::Surroundings, table::verbs},
     logs::LogDatabase,

@@ -2,7 +2,7 @@
 
 use super::{outcome::told_one, parts, plan::failure};
 use crate::{
-    cli::{Failure, settings::SettingFlags, state::print},
+    cli::{Failure, out::print, settings::SettingFlags},
     config::{environment::Surroundings, table::verbs},
     logs::LogDatabase,
     retention::{self, Ledger},

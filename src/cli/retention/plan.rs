@@ -6,7 +6,7 @@ use super::{
     parts,
 };
 use crate::{
-    cli::{Failure, settings::SettingFlags, state::print},
+    cli::{Failure, out::print, settings::SettingFlags},
     config::{environment::Surroundings, table::verbs},
     logs::LogDatabase,
     retention::{self, RetentionError},

@@ -2,11 +2,7 @@
 
 use super::consent::{Change, consent};
 use crate::{
-    cli::{
-        Failure,
-        settings::SettingFlags,
-        state::{columns, print},
-    },
+    cli::{Failure, out::print, settings::SettingFlags, state::columns},
     config::{environment::Surroundings, table::verbs},
     store::{Options, Store},
     upkeep,

@@ -7,7 +7,7 @@ use super::{
     plan::failure,
 };
 use crate::{
-    cli::{Failure, settings::SettingFlags, state::print},
+    cli::{Failure, out::print, settings::SettingFlags},
     config::{environment::Surroundings, table::verbs},
     logs::LogDatabase,
     retention,

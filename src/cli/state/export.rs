@@ -1,8 +1,8 @@
 //! `state export`: a backup, or the way to another database.
 
-use super::{Failure, print};
+use super::Failure;
 use crate::{
-    cli::settings::SettingFlags,
+    cli::{out::print, settings::SettingFlags},
     config::{environment::Surroundings, table::verbs},
     upkeep,
 };

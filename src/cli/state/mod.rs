@@ -11,7 +11,7 @@ mod verify;
 use super::Failure;
 use crate::config::environment::Surroundings;
 use clap::Subcommand;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 
 /// Look after the durable state.
 #[derive(Debug, Subcommand)]
@@ -34,14 +34,6 @@ impl StateVerb {
             Self::Reset(verb) => verb.start(around, out),
             Self::Rebucket(verb) => verb.start(around, out),
         }
-    }
-}
-
-/// A verb's result. A reader that has seen enough, as `head`, is no error.
-pub(super) fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written.map_err(anyhow::Error::from)?),
     }
 }
 

@@ -3,10 +3,9 @@
 use super::{
     Failure,
     confirm::{Confirmation, declined},
-    print,
 };
 use crate::{
-    cli::settings::SettingFlags,
+    cli::{out::print, settings::SettingFlags},
     config::{environment::Surroundings, table::verbs},
     upkeep,
 };

@@ -1,8 +1,8 @@
 //! `state show`: what is stored.
 
-use super::{Failure, columns, print};
+use super::{Failure, columns};
 use crate::{
-    cli::settings::SettingFlags,
+    cli::{out::print, settings::SettingFlags},
     config::{environment::Surroundings, table::verbs},
     upkeep::{
         self,

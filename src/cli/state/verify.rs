@@ -1,8 +1,8 @@
 //! `state verify`: whether what is stored is whole.
 
-use super::{Failure, columns, print};
+use super::{Failure, columns};
 use crate::{
-    cli::settings::SettingFlags,
+    cli::{out::print, settings::SettingFlags},
     config::{environment::Surroundings, table::verbs},
     upkeep,
 };
