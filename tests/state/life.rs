@@ -54,7 +54,8 @@ impl Life {
 
     /// As its operator would.
     pub fn end(mut self) {
-        let signalled = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        // the shell's own: a bare Debian has no program of that name
+        let signalled = Command::new("sh").args(["-c", &format!("kill {}", self.child.id())]).status().unwrap();
         assert!(signalled.success());
         assert!(self.child.wait().unwrap().success());
     }

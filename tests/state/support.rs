@@ -35,7 +35,8 @@ impl Demo {
     }
 
     pub fn terminate(mut self) {
-        let signalled = Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        // the shell's own: a bare Debian has no program of that name
+        let signalled = Command::new("sh").args(["-c", &format!("kill {}", self.0.id())]).status().unwrap();
         assert!(signalled.success());
         assert!(self.0.wait().unwrap().success());
     }

@@ -87,7 +87,8 @@ impl Demo {
     /// Ends it as an operator does, and gives what it said.
     pub fn terminate(mut self) -> String {
         let process = self.process.take().expect("it was not ended");
-        let killed = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+        // the shell's own: a bare Debian has no program of that name
+        let killed = Command::new("sh").args(["-c", &format!("kill -TERM {}", process.id())]).status().unwrap();
         assert!(killed.success());
         let output = process.wait_with_output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();

@@ -162,7 +162,8 @@ impl Running {
 
     /// SIGTERM and the like, by name.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status()?;
+        // the shell's own: a bare Debian has no program of that name
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status()?;
         ensure!(sent.success(), "the signal {name} was not sent");
         Ok(())
     }
