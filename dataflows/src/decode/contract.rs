@@ -108,9 +108,16 @@ impl Contract {
         }
     }
 
+    // Names are interned last, here and in `job`: an event that is refused takes none of the table's room.
     fn run(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<RunEvent, Fault> {
+        let (event, slug) = self.of_run(stamp, data)?;
+        Ok(RunEvent { slug: self.names.intern(slug), ..event })
+    }
+
+    /// What all events of a run and its jobs have, and the pipeline's slug.
+    fn of_run<'d>(&mut self, stamp: &Stamp<'_>, data: &'d Data<'_>) -> Result<(RunEvent, &'d str), Fault> {
         let finished = stamp.kind == Kind::RunFinished;
-        Ok(RunEvent {
+        let event = RunEvent {
             kind: stamp.kind,
             time: stamp.time,
             tie: tie(self.prints.delivery(stamp.source, stamp.id)),
@@ -121,23 +128,23 @@ impl Contract {
             agent: 0,
             trace: stamp.trace,
             attempt: 0,
-            slug: self.names.intern(data.name(Field::Pipeline)?),
+            slug: NameId::OTHER,
             name: NameId::OTHER,
-            status: if finished { status(data.text(Field::Status)?) } else { Status::Unknown },
+            status: Status::Unknown,
             dispatchable: false,
             exit_code: None,
-        })
+        };
+        let slug = data.name(Field::Pipeline)?;
+        let status = if finished { status(data.text(Field::Status)?) } else { Status::Unknown };
+        Ok((RunEvent { status, ..event }, slug))
     }
 
     fn job(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<RunEvent, Fault> {
         data.optional_text(Field::Stage)?;
-        let mut event = RunEvent {
-            job: data.id(Field::JobId)?,
-            attempt: data.attempt()?,
-            name: self.names.intern(data.name(Field::Job)?),
-            dispatchable: data.boolean(Field::Dispatchable, true)?,
-            ..self.run(stamp, data)?
-        };
+        let (job, attempt, name) = (data.id(Field::JobId)?, data.attempt()?, data.name(Field::Job)?);
+        let dispatchable = data.boolean(Field::Dispatchable, true)?;
+        let (event, slug) = self.of_run(stamp, data)?;
+        let mut event = RunEvent { job, attempt, dispatchable, ..event };
         match stamp.kind {
             Kind::JobScheduled | Kind::JobStarted => event.agent = data.optional_id(Field::AgentId)?,
             Kind::JobFinished => {
@@ -149,11 +156,12 @@ impl Contract {
             Kind::JobRequeued => data.optional_text(Field::Reason)?,
             _ => {}
         }
-        Ok(event)
+        Ok(RunEvent { name: self.names.intern(name), slug: self.names.intern(slug), ..event })
     }
 
     fn archived(&mut self, stamp: &Stamp<'_>, data: &Data<'_>) -> Result<DeliveryEvent, Fault> {
-        let event = RunEvent { job: data.id(Field::JobId)?, attempt: data.attempt()?, ..self.run(stamp, data)? };
+        let (job, attempt, (event, _)) = (data.id(Field::JobId)?, data.attempt()?, self.of_run(stamp, data)?);
+        let event = RunEvent { job, attempt, ..event };
         let result = ArchiveResult::from_name(data.text(Field::Result)?).unwrap_or(ArchiveResult::Other);
         let status = match result {
             ArchiveResult::Success => Status::Success,

@@ -56,6 +56,21 @@ fn kafka(key: &[u8], headers: &[(&str, &[u8])], value: &[u8], timestamp: Option<
 }
 
 #[test]
+fn an_event_that_is_refused_takes_none_of_the_names() {
+    let job = |name: &str, more: &str| {
+        let job = JOB.replace("unit", name);
+        event("job.finished", &format!("{},{job},{more}", RUN.replace("build", name)))
+    };
+    let refused = [r#""status":7"#, r#""status":"success","exit_code":"none""#, r#""status":"failed","error":[]"#];
+    let lines: String = (0..).zip(refused).map(|(i, more)| job(&format!("refused-{i}"), more) + "\n").collect();
+    let batch = Batch { bytes: (lines + &job("read", r#""status":"success""#)).into_bytes(), ..Batch::default() };
+    let (mut out, names) = (Decoded::default(), Names::new(2));
+    Decoder::new(&Settings::default(), names.clone()).decode(&batch, &mut out);
+    assert_eq!((out.dead_letters.len(), out.runs.len(), names.len()), (3, 1, 2));
+    assert_eq!(&*names.name(out.runs[0].name), "read");
+}
+
+#[test]
 fn names_beyond_their_bounds_are_counted() {
     let lines = event("job.queued", &format!("{RUN},{JOB}")) + "\n" + &event("job.ready", &format!("{RUN},{JOB}"));
     let batch = Batch { bytes: lines.into_bytes(), ..Batch::default() };
