@@ -8,7 +8,7 @@ use crate::{
     events::Events,
     files::{alerts, prometheus as file, text, yaml},
     http::free_address,
-    life::{Broker, Life, log_database, now_ms},
+    life::{Broker, Life, REFUSED, log_database, now_ms},
     locks,
     prometheus::Prometheus,
     promql::{duration, with_ranges, written},
@@ -96,7 +96,8 @@ fn every_alert_is_fired_by_the_real_program() {
 
     let broker = Broker::start();
     let logs = log_database(folder.path());
-    let bounds = ["--max-pipelines", "1", "--max-jobs-per-run", "1", "--log-database", &logs];
+    let bounds =
+        ["--max-pipelines", "1", "--max-jobs-per-run", "1", "--log-database", &logs, "--decision-topic", REFUSED];
     let first = Life::at(addresses[0], folder.path(), "first", &broker, &bounds);
     wait_for(&prometheus, &["GocdnextNoAgents"], || ());
     let early = fired(&prometheus);
@@ -110,7 +111,11 @@ fn every_alert_is_fired_by_the_real_program() {
 
     let away = ["--log-database", "postgres://nobody@127.0.0.1:1/nothing"];
     let _second = Life::at(addresses[1], folder.path(), "second", &broker, &away);
-    wait_for(&prometheus, &["GocdnextFlowDuplicateSeries", "GocdnextRetentionBlind"], || ());
+    wait_for(
+        &prometheus,
+        &["GocdnextFlowDuplicateSeries", "GocdnextRetentionBlind", "GocdnextFlowDecisionsUnsent"],
+        || (),
+    );
 
     let _lock = locks::take(&first.state);
     wait_for(&prometheus, &["GocdnextFlowStale"], || ());

@@ -11,6 +11,7 @@ use rdkafka::{
     message::OwnedHeaders,
     mocking::MockCluster,
     producer::{BaseProducer, DefaultProducerContext, Producer},
+    types::RDKafkaRespErr,
 };
 use std::{
     net::SocketAddr,
@@ -20,6 +21,8 @@ use std::{
 };
 
 const TOPIC: &str = "gocdnext.events";
+/// A topic that the broker takes nothing for.
+pub const REFUSED: &str = "gocdnext.refused";
 /// Older than any retention: whatever the policy, it blocks or goes.
 const MONTHS_OLD: i64 = 40;
 
@@ -40,6 +43,7 @@ impl Broker {
         for topic in [TOPIC, "gocdnext.dead-letters", "gocdnext.decisions"] {
             cluster.create_topic(topic, 1, 1).unwrap();
         }
+        cluster.topic_error(REFUSED, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap();
         let producer = kafka::producer(&cluster.bootstrap_servers(), &[]);
         Self { cluster, producer }
     }
