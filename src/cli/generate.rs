@@ -6,6 +6,7 @@ use super::{
     settings::SettingFlags,
 };
 use crate::{
+    clock::wall_ms,
     config::{environment::Surroundings, table::verbs},
     fleet::{DEFAULT_START_MS, FleetOptions, GenerateOptions, NoiseOptions, Target, generate},
 };
@@ -63,7 +64,7 @@ impl Generate {
         let options = GenerateOptions { fleet, noise, target, rate: self.rate };
         let (start_ms, to_kafka) = (options.fleet.start_ms, options.target == Target::Kafka);
         let made = generate(&config, options).map_err(anyhow::Error::from)?;
-        if to_kafka && let Some(note) = ahead(start_ms, made.last_ms, jiff::Timestamp::now().as_millisecond()) {
+        if to_kafka && let Some(note) = ahead(start_ms, made.last_ms, wall_ms()) {
             eprintln!("{note}");
         }
         if std::io::stderr().is_terminal() && !made.cut_short {

@@ -1,7 +1,8 @@
 //! The fleet as it lives: its events go to the broker when they are due by the wall clock.
 
-use super::{logs::Ended, wall_ms};
+use super::logs::Ended;
 use crate::{
+    clock::wall_ms,
     config::Config,
     fleet::{Fleet, FleetOptions, Noise, NoiseOptions, Record},
     sinks::events::EventProducer,

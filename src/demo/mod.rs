@@ -12,6 +12,7 @@ mod logs;
 mod partitions;
 
 use crate::{
+    clock::wall_ms,
     config::Config,
     fleet::{FleetOptions, NoiseOptions},
     http::BindError,
@@ -29,7 +30,7 @@ use std::{
     future::pending,
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -137,9 +138,4 @@ async fn end(after: Option<Duration>, failed: oneshot::Receiver<()>) {
         () = time_is_over => {}
         () = fleet_failed => {}
     }
-}
-
-fn wall_ms() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }

@@ -4,7 +4,10 @@
 //! (I6), also where clients went away: the rendering itself holds its permit.
 
 use super::{HttpState, answers::error, negotiate, texts::OnItsWay};
-use crate::exposition::{self, Format};
+use crate::{
+    clock::wall_ms,
+    exposition::{self, Format},
+};
 use axum::{
     Extension,
     body::Bytes,
@@ -12,10 +15,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Instant};
 
 /// How many scrapes are rendered at once; more wait, no longer than `http_timeout`.
 pub const RENDERERS: usize = 4;
@@ -25,7 +25,7 @@ pub async fn metrics(State(state): State<HttpState>, headers: HeaderMap) -> Resp
     let format = if state.force_text_format { Format::Text } else { negotiate::format(&headers) };
     let rendered = off_thread(&state, move |state| {
         let started = Instant::now();
-        let text = exposition::render(&state.published, &state.settings, format, unix_ms());
+        let text = exposition::render(&state.published, &state.settings, format, wall_ms());
         state.published.own.scrape_duration.observe(started.elapsed().as_secs_f64());
         text
     });
@@ -72,10 +72,4 @@ async fn off_thread(
     });
     let text = rendering.await.inspect_err(|error| tracing::error!(%error, "a scrape failed by a defect")).ok()?;
     Some(place.keep(text))
-}
-
-/// The wall clock, for ages at the moment of the scrape only.
-fn unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -31,6 +31,7 @@ pub use self::{
 pub use crate::database::{DatabaseUrl as LogsUrl, Options};
 
 use self::probe::Probe;
+use crate::clock::wall_ms;
 use crate::database::{
     connection::{Connection, Link},
     open::{Schema, Target},
@@ -39,7 +40,7 @@ use dataflows::time::Millis;
 use std::{
     fmt,
     sync::{Arc, LazyLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 /// Beside the state's, which may lie in the same database.
@@ -117,7 +118,7 @@ impl LogDatabase {
     /// By the log database's own clock; an embedded one has none but this process's.
     async fn now(&self, connection: &mut Connection) -> Result<Millis, LogsError> {
         if connection.is_sqlite() {
-            return Ok(wall());
+            return Ok(wall_ms());
         }
         let select = "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)";
         Ok(connection.row::<(i64,)>("the server's clock", select).await?.0)
@@ -136,11 +137,6 @@ async fn settle(connection: &mut Connection) -> Result<(), LogsError> {
         connection.execute(watch, &[]).await?;
     }
     Ok(())
-}
-
-fn wall() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }
 
 impl fmt::Debug for LogDatabase {

@@ -2,7 +2,8 @@
 //!
 //! When one may claim it is `crate::lease`'s business. No clock is compared here: `renewed_at_ms` is for people.
 
-use super::{LEASE, Store, StoreError, now_ms, probe::Step, signed, unsigned};
+use super::{LEASE, Store, StoreError, probe::Step, signed, unsigned};
+use crate::clock::wall_ms;
 use crate::database::connection::{
     Connection, Lent,
     Value::{Flag, Number, Text},
@@ -62,7 +63,7 @@ impl Store {
 
 /// An update of the holder's row, fenced when it is not the holder's any more.
 async fn one(mut lent: Lent<'_>, update: &'static str, generation: u64) -> Result<(), StoreError> {
-    let values = [Number(now_ms()), Number(signed(generation)?)];
+    let values = [Number(wall_ms()), Number(signed(generation)?)];
     let rows = lent.connection.execute(update, &values).await?;
     lent.give_back();
     if rows == 0 { Err(StoreError::Fenced) } else { Ok(()) }
@@ -90,7 +91,7 @@ async fn take(
     let values = [
         Text(instance_id),
         Text(holder),
-        Number(now_ms()),
+        Number(wall_ms()),
         Number(signed(seen.generation)?),
         Number(signed(seen.beat)?),
         Flag(seen.released),

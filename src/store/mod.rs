@@ -41,7 +41,6 @@ use crate::database::{
 use std::{
     fmt,
     sync::{Arc, LazyLock},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// The names of the tables, as damage is told.
@@ -140,9 +139,4 @@ fn signed(number: u64) -> Result<i64, StoreError> {
 
 fn unsigned(table: &'static str, number: i64) -> Result<u64, StoreError> {
     u64::try_from(number).map_err(|_| StoreError::damaged(table, format!("{number} is no number that was written")))
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

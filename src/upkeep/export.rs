@@ -4,7 +4,7 @@ use super::{
     file::{Header, Writer},
     open_to_look, progress, show,
 };
-use crate::{sources::kafka::wall_ms, store::Snapshot, store::StateUrl, wiring::RunError};
+use crate::{clock::wall_ms, store::Snapshot, store::StateUrl, wiring::RunError};
 use anyhow::{Context, anyhow};
 use std::{
     io::{self, Write},

@@ -1,6 +1,7 @@
 //! The lease for one piece of work: refused where somebody who writes the state lives.
 
 use crate::{
+    clock::wall_ms,
     config::Config,
     lease::{self, Claimant, Held, Taken},
     store::{Manifest, Store},
@@ -52,7 +53,7 @@ impl Holding {
     /// The manifest after the one that is there, under this lease.
     pub fn next(&self) -> Manifest {
         let (epoch, generation) = (self.manifest.epoch + 1, self.held.generation);
-        Manifest { epoch, generation, committed_at_ms: crate::sources::kafka::wall_ms(), ..self.manifest.clone() }
+        Manifest { epoch, generation, committed_at_ms: wall_ms(), ..self.manifest.clone() }
     }
 
     /// Deletes what no restore needs any more; an error only means that it is done later.

@@ -2,7 +2,7 @@
 
 use super::{load, manifest, open_to_look};
 use crate::{
-    sources::kafka::wall_ms,
+    clock::wall_ms,
     store::{Lease, Snapshot, StateUrl},
     wiring::{Details, RunError},
 };

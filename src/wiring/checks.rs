@@ -1,9 +1,9 @@
 //! The checks behind `/readyz` that follow from what is published; `kafka` comes from the source's watcher.
 
 use crate::{
+    clock::wall_ms,
     config::Config,
     published::{CAUGHT_UP_MS, Published},
-    sources::kafka::wall_ms,
 };
 use dataflows::{sequencer::Clock, time::Millis};
 use std::{

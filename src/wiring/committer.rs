@@ -9,8 +9,9 @@ use super::{
     sweeping::{Sweeping, Written},
 };
 use crate::{
+    clock::wall_ms,
     published::Published,
-    sources::{kafka::wall_ms, stop::Stop},
+    sources::stop::Stop,
     store::{Additions, Blob, Commit, Damage, Manifest, Outgoing, Store, StoreError},
 };
 use dataflows::{

@@ -48,6 +48,7 @@ pub struct Durable {
     pub details: Details,
     /// Ends the reading of the state, too.
     pub stop: Arc<Stop>,
+    published: Arc<Published>,
 }
 
 impl Durable {
@@ -56,10 +57,11 @@ impl Durable {
         url: &StateUrl,
         config: &Config,
         topic: &str,
-        published: &Published,
+        published: &Arc<Published>,
     ) -> Result<(Held, Self), RunError> {
-        let store = Arc::new(pause::probed(open(url, published).await?));
-        published.check("database", Ok(()));
+        let stop = Arc::<Stop>::default();
+        let store = retried(published, &stop, async || Store::open(url).await).await?;
+        let store = Arc::new(pause::probed(store));
         let who = claimant(config);
         let ha = config.ha;
         let mut unanswered = false;
@@ -93,7 +95,7 @@ impl Durable {
             let _ = published.ours_until.set(held.ours_until());
         }
         let fits = async {
-            let manifest = retried(published, || store.manifest()).await?;
+            let manifest = retried(published, &stop, async || store.manifest().await).await?;
             if manifest.generation != generation {
                 return Err(RunError::Fenced);
             }
@@ -109,7 +111,7 @@ impl Durable {
             }
         };
         let writer = Writer { store, runtime: Handle::current(), generation };
-        Ok((held, Self { writer, manifest, details, stop: Arc::default() }))
+        Ok((held, Self { writer, manifest, details, stop, published: Arc::clone(published) }))
     }
 
     /// Starts the graph and the ledger where the state ends. Blocks; not for an async thread.
@@ -135,7 +137,15 @@ impl Durable {
     /// Nobody has taken over, and collected some of it, while the state was read: only now may it be shown.
     fn confirm(&self) -> Result<(), StoreError> {
         let Writer { store, runtime, generation } = &self.writer;
-        runtime.block_on(patiently(&self.stop, async || store.renew(*generation).await))
+        runtime.block_on(self.patiently(async || store.renew(*generation).await))
+    }
+
+    /// Asks the database for something until it answers, or the start is broken off.
+    pub(super) async fn patiently<T>(
+        &self,
+        work: impl AsyncFnMut() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        retried(&self.published, &self.stop, work).await
     }
 }
 
@@ -174,17 +184,15 @@ fn claimant(config: &Config) -> Claimant {
     Claimant { instance_id: config.instance_id.clone(), process, ttl: config.lease_ttl }
 }
 
-async fn open(url: &StateUrl, published: &Published) -> Result<Store, StoreError> {
-    retried(published, || Store::open(url)).await
-}
-
-/// Until it is not a transient error any more.
-async fn retried<T, F: Future<Output = Result<T, StoreError>>>(
+/// Until it is not a transient error any more, or the start is broken off. What it waits for is said once, and all the
+/// while in `published`.
+async fn retried<T>(
     published: &Published,
-    work: impl Fn() -> F,
+    stop: &Stop,
+    mut work: impl AsyncFnMut() -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let mut said = false;
-    loop {
+    while !stop.is_stopped() {
         match work().await {
             Err(StoreError::Transient { reason }) => {
                 if !std::mem::replace(&mut said, true) {
@@ -193,34 +201,21 @@ async fn retried<T, F: Future<Output = Result<T, StoreError>>>(
                 published.check("database", Err(reason));
                 tokio::time::sleep(RETRY_EVERY).await;
             }
-            done => return done,
-        }
-    }
-}
-
-/// Until it is not a transient error any more, or it is stopped.
-pub(super) async fn patiently<T>(
-    stop: &Stop,
-    mut work: impl AsyncFnMut() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    loop {
-        if stop.is_stopped() {
-            return Err(StoreError::Definite { reason: "the start was broken off".to_owned() });
-        }
-        match work().await {
-            Err(StoreError::Transient { reason }) => {
-                tracing::warn!(reason, "the state is not read to its end yet; keeps trying");
-                tokio::time::sleep(RETRY_EVERY).await;
+            Ok(done) => {
+                published.check("database", Ok(()));
+                return Ok(done);
             }
-            done => return done,
+            refused => return refused,
         }
     }
+    Err(StoreError::Definite { reason: "the start was broken off".to_owned() })
 }
 
 /// The workers' blobs; the ledger's are taken out on the way.
 struct WorkersBlobs {
     writer: Writer,
     stop: Arc<Stop>,
+    published: Arc<Published>,
     /// From which epoch on the rest is asked for, and up to which.
     from: u64,
     to: u64,
@@ -236,20 +231,20 @@ const PIECE_BYTES: usize = 32 << 20;
 
 impl WorkersBlobs {
     fn new(durable: &Durable, ledger: Arc<Mutex<Ledger>>) -> Self {
-        let Durable { writer, manifest, details, stop } = durable;
+        let Durable { writer, manifest, details, stop, published } = durable;
         let (from, to, ledger_from) = (manifest.horizon, manifest.epoch, details.ledger_from);
         let waiting = std::collections::VecDeque::new();
-        let (writer, stop) = (writer.clone(), Arc::clone(stop));
-        Self { writer, stop, from, to, waiting, ledger, ledger_from, done: to == 0 }
+        let (writer, stop, published) = (writer.clone(), Arc::clone(stop), Arc::clone(published));
+        Self { writer, stop, published, from, to, waiting, ledger, ledger_from, done: to == 0 }
     }
 
     /// Whole epochs, so that the next piece begins with the next one.
     fn read_piece(&mut self) -> Result<(), StoreError> {
-        let Self { writer, stop, from, to, waiting, done, .. } = self;
+        let Self { writer, stop, published, from, to, waiting, done, .. } = self;
         writer.runtime.block_on(async {
             let mut blobs = writer.store.blobs(*from, *to);
             let mut bytes = 0;
-            while let Some(blob) = patiently(stop, async || blobs.next().await).await? {
+            while let Some(blob) = retried(published, stop, async || blobs.next().await).await? {
                 if bytes > PIECE_BYTES
                     && waiting.back().is_some_and(|last: &crate::store::Blob| last.epoch != blob.epoch)
                 {

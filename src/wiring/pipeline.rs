@@ -6,12 +6,13 @@
 use super::{
     RunError,
     committer::{CommitError, Committer},
-    durable::{Durable, graph_config, patiently},
+    durable::{Durable, graph_config},
     publisher::{PublishError, Publisher},
     results::Takers,
     retention::{Drops, Executor, Outbox, keep_count},
 };
 use crate::{
+    clock::wall_ms,
     config::Config,
     published::Published,
     retention::Inputs,
@@ -96,7 +97,7 @@ impl Pipeline {
         if settings.retention.on {
             let inputs = Inputs::new(details.complete_from);
             // an epoch without policies would hold back archives that are due
-            writer.runtime.block_on(patiently(&durable.stop, async || inputs.ask_policies(&writer.store).await))?;
+            writer.runtime.block_on(durable.patiently(async || inputs.ask_policies(&writer.store).await))?;
             shared.retention = Some(Arc::new(inputs));
         }
         if let Some(ends) = &details.first_ends {
@@ -203,7 +204,7 @@ impl Drop for Pipeline {
 /// The wall clock's epoch, but always after the last one committed.
 fn opening(config: &Config, committed: Epoch) -> Epoch {
     let interval_ms = u64::try_from(config.epoch_interval.as_millis()).unwrap_or(u64::MAX);
-    kafka::epoch_at(kafka::wall_ms(), interval_ms, committed)
+    kafka::epoch_at(wall_ms(), interval_ms, committed)
 }
 
 fn spawn(

@@ -11,11 +11,12 @@ use super::{
     retention::Notice,
 };
 use crate::{
+    clock::wall_ms,
     sinks::{
         dead_letters::{Sink, SinkError},
         decisions,
     },
-    sources::kafka::{Shared, wall_ms},
+    sources::kafka::Shared,
     store::Outgoing,
 };
 use dataflows::{

@@ -172,7 +172,7 @@ impl Live {
 
     /// Waits until stream time follows the wall clock, so until every partition has reached its end.
     pub fn wait_until_caught_up(&self) -> Arc<Snapshot> {
-        let wall = gocdnext_flow::sources::kafka::wall_ms();
+        let wall = gocdnext_flow::clock::wall_ms();
         self.eventually("stream time at the wall clock", || self.shown().filter(|s| s.stream_time.0 >= wall))
     }
 

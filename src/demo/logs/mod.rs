@@ -8,8 +8,8 @@
 mod archivist;
 mod year;
 
-use super::wall_ms;
 use crate::{
+    clock::wall_ms,
     config::Config,
     logs::{LogDatabase, embedded::Line},
     published::Published,

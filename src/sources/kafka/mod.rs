@@ -30,7 +30,6 @@ use dataflows::{
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 pub use client::{Health, Quiet, settings as client_settings};
@@ -132,13 +131,6 @@ pub fn open(
     let asker = ask::Asker::new(clients.watcher, client_settings(config), config, clients.health);
     let watcher = Watcher::new(asker, config, shared.clone(), start, to_reader);
     Ok(Source { reader, watcher })
-}
-
-/// The wall clock.
-#[must_use]
-pub fn wall_ms() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The epoch of a moment: the wall clock cut to the interval, but always later than `after`.

@@ -8,10 +8,9 @@ use super::{
     raw::{Burst, Record, Said},
     rights::Rights,
     start::{self, Has},
-    wall_ms,
     watch::Observation,
 };
-use crate::{config::Config, sources::catch_up::Tracker};
+use crate::{clock::wall_ms, config::Config, sources::catch_up::Tracker};
 use dataflows::{
     feed::{EpochEnd, Partition},
     graph::{Feeder, Stopped},

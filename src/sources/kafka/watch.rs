@@ -10,9 +10,8 @@ use super::{
     ask::{Asker, Trouble},
     kafka_partition,
     start::{self, Has, StartAt},
-    wall_ms,
 };
-use crate::{config::Config, sources::catch_up::Asked};
+use crate::{clock::wall_ms, config::Config, sources::catch_up::Asked};
 use dataflows::feed::Partition;
 use rdkafka::{
     Offset, TopicPartitionList,

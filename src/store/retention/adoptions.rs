@@ -1,10 +1,10 @@
 //! Adoptions: partitions from before our time that somebody vouches for, and the jobs in them that nobody announced.
 
 use super::{super::Store, ROWS_A_STATEMENT, hex, id, list};
+use crate::clock::wall_ms;
 use crate::store::{
     StoreError,
     connection::Value::{Number, Text},
-    now_ms,
 };
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ impl Store {
         let vouch = "INSERT INTO gocdnext_flow_adoption (partition, reason, adopted_at_ms) VALUES ($1, $2, $3) \
                      ON CONFLICT (partition) DO UPDATE SET reason = excluded.reason, \
                      adopted_at_ms = excluded.adopted_at_ms";
-        lent.connection.execute(vouch, &[Text(partition), Text(reason), Number(now_ms())]).await?;
+        lent.connection.execute(vouch, &[Text(partition), Text(reason), Number(wall_ms())]).await?;
         for jobs in jobs.chunks(ROWS_A_STATEMENT) {
             let text = list(jobs.iter().map(|job| hex(*job)));
             let insert = if lent.connection.is_sqlite() {

@@ -1,10 +1,10 @@
 //! Policies: for how long logs are kept, and whether they are archived, by project and by default.
 
 use super::{super::Store, id};
+use crate::clock::wall_ms;
 use crate::store::{
     StoreError,
     connection::Value::{Bytes, Flag, Number},
-    now_ms,
 };
 use dataflows::retention::{Policies, Policy};
 
@@ -37,7 +37,7 @@ impl Store {
                    log_retention_days = excluded.log_retention_days, archive = excluded.archive, \
                    changed_at_ms = excluded.changed_at_ms";
         let key = key(project);
-        let values = [Bytes(&key), Number(policy.log_retention_days.into()), Flag(policy.archive), Number(now_ms())];
+        let values = [Bytes(&key), Number(policy.log_retention_days.into()), Flag(policy.archive), Number(wall_ms())];
         let mut lent = self.writes.lend().await?;
         lent.connection.execute(set, &values).await?;
         lent.give_back();

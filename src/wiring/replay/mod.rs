@@ -11,6 +11,7 @@ mod reading;
 
 use super::{ReplayOptions, RunError, committer::CommitError, results::takers};
 use crate::{
+    clock::wall_ms,
     config::Config,
     exposition,
     published::Published,
@@ -107,7 +108,7 @@ fn print(text: &str) -> Result<(), RunError> {
 fn expose(replayed: Replayed, settings: &Settings) -> String {
     let Replayed { summary, snapshot, names, .. } = replayed;
     let published = Published::new(names);
-    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let now_ms = wall_ms();
     let own = &published.own;
     own.committed_epoch.store(snapshot.epoch.0, Ordering::Relaxed);
     own.committed_at_ms.store(now_ms, Ordering::Relaxed);
