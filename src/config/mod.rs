@@ -77,7 +77,7 @@ pub struct Config {
     pub force_text_format: bool,
     /// A tracing filter, as `info` or `gocdnext_flow=debug`.
     pub log_level: String,
-    /// Lines of one kind of warning that are written in a minute; the rest are counted.
+    /// Lines of one kind of warning or error that are written in a minute; the rest are counted.
     pub log_burst: u32,
     pub dataflow: Settings,
 }

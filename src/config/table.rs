@@ -2,7 +2,7 @@
 //!
 //! Flags, variables, TOML keys, `config show`, `--help` and docs/configuration.md all come from [`SETTINGS`]; the
 //! defaults come from [`Config::default`]. A new field of `Config` or of the dataflow's `Settings` gets a row here
-//! (a test counts them).
+//! (tests hold the two against each other).
 
 use super::{
     Config,
@@ -195,101 +195,73 @@ settings! {
     }
     "Logs" {
         log_level = log_level, Kind::LogFilter, FLOW, "What is logged: a level, or target=level for parts of it";
-        log_burst = log_burst, count(1, 1_000_000), FLOW, "Lines of one kind of warning written in a minute; the rest are counted";
+        log_burst = log_burst, count(1, 1_000_000), FLOW, "Lines of one kind of warning or error written in a minute; the rest are counted";
         job_results = dataflow.job_results, Kind::Flag, LIVE, "Log a line `agent job result` for each finished job";
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::value::Raw, *};
     use dataflows::settings::{Limits, Retention, Settings};
 
-    /// A field that is missing here does not compile: give it a row in [`SETTINGS`] first.
+    /// Takes a struct apart: a field that is missing does not compile. Counts those that need a row.
+    macro_rules! rows {
+        ($value:expr => $struct:ident { $($field:ident),* $(,)? } $(but $($other:ident),+)?) => {{
+            let $struct { $($field: _,)* $($($other: _),+)? } = $value;
+            [$(stringify!($field)),*].len()
+        }};
+    }
+
+    /// Whoever adds a field here adds a row to [`SETTINGS`], too.
     #[test]
     fn every_field_has_a_row() {
-        let Config {
-            brokers: _,
-            topic: _,
-            dead_letter_topic: _,
-            group_id: _,
-            kafka: _, // open-ended: librdkafka's own names
-            kafka_queue_bytes: _,
-            listen: _,
-            instance_id: _,
-            state: _,
-            ha: _,
-            lease_ttl: _,
-            log_database: _,
-            retention_execute: _,
-            retention_interval: _,
-            max_drops: _,
-            decision_topic: _,
-            workers: _,
-            clock: _,
-            epoch_interval: _,
-            epoch_records: _,
-            max_epochs_in_flight: _,
-            catch_up_timeout: _,
-            max_commit_age: _,
-            http_max_connections: _,
-            http_max_request_bytes: _,
-            http_timeout: _,
-            force_text_format: _,
-            log_level: _,
-            log_burst: _,
-            dataflow,
-        } = Config::default();
-        let Settings {
-            late_grace_ms: _,
-            dedup_window_ms: _,
-            max_skew_ms: _,
-            job_ttl_ms: _,
-            queue_ttl_ms: _,
-            agent_ttl_ms: _,
-            duration_buckets_ms: _,
-            queue_buckets_ms: _,
-            webhook_providers: _,
-            webhook_outcomes: _,
-            job_results: _,
-            retention,
-            limits,
-        } = dataflow;
-        let Retention {
-            on: _, // where there is a log database
-            archive_grace_ms: _,
-            archive_backoff_ms: _,
-            archive_backoff_max_ms: _,
-            archive_silence_ms: _,
-            archive_tries: _,
-            months_ahead: _,
-        } = retention;
-        let Limits {
-            max_open_jobs: _,
-            max_open_runs: _,
-            max_jobs_per_run: _,
-            max_remembered_ids: _,
-            max_pending_archives: _,
-            max_agents: _,
-            max_names: _,
-            max_name_bytes: _,
-            max_event_bytes: _,
-            max_event_depth: _,
-            max_projects: _,
-            max_pipelines: _,
-            max_pipelines_per_project: _,
-        } = limits;
-        assert_eq!(SETTINGS.len(), 28 + 11 + 13 + 6, "rows");
+        let config = &Config::default();
+        // of `kafka` the names are librdkafka's own
+        let of_config = rows!(config => Config { brokers, topic, dead_letter_topic, group_id, kafka_queue_bytes, listen, instance_id, state, ha, lease_ttl, log_database, retention_execute, retention_interval, max_drops, decision_topic, workers, clock, epoch_interval, epoch_records, max_epochs_in_flight, catch_up_timeout, max_commit_age, http_max_connections, http_max_request_bytes, http_timeout, force_text_format, log_level, log_burst } but kafka, dataflow);
+        let of_settings = rows!(&config.dataflow => Settings { late_grace_ms, dedup_window_ms, max_skew_ms, job_ttl_ms, queue_ttl_ms, agent_ttl_ms, duration_buckets_ms, queue_buckets_ms, webhook_providers, webhook_outcomes, job_results } but retention, limits);
+        // retention is on where there is a log database
+        let of_retention = rows!(&config.dataflow.retention => Retention { archive_grace_ms, archive_backoff_ms, archive_backoff_max_ms, archive_silence_ms, archive_tries, months_ahead } but on);
+        let of_limits = rows!(&config.dataflow.limits => Limits { max_open_jobs, max_open_runs, max_jobs_per_run, max_remembered_ids, max_pending_archives, max_agents, max_names, max_name_bytes, max_event_bytes, max_event_depth, max_projects, max_pipelines, max_pipelines_per_project });
+        assert_eq!(SETTINGS.len(), of_config + of_settings + of_retention + of_limits);
+    }
+
+    /// A valid value that is not the default.
+    fn another(kind: Kind, default: &Value) -> Value {
+        let texts = ["another", "another:1", "127.0.0.1:1", "sqlite:another", "warn", "true", "false", "wall", "log"];
+        match (kind, default) {
+            (Kind::Count { min, max } | Kind::Size { min, max }, Value::Number(n)) => {
+                Value::Number(if *n == max { min } else { max })
+            }
+            (Kind::Duration { min, max }, Value::Duration(ms)) => Value::Duration(if *ms == max { min } else { max }),
+            (Kind::Durations, _) => Value::Durations(vec![1]),
+            (Kind::Names, _) => Value::Names(vec!["another".to_owned()]),
+            _ => {
+                let values = texts.iter().filter_map(|text| kind.read(&Raw::Text((*text).to_owned())).ok());
+                values.into_iter().find(|value| value != default).unwrap()
+            }
+        }
     }
 
     #[test]
-    fn each_row_sets_the_field_it_reads_and_takes_its_own_default() {
+    fn each_row_sets_the_field_it_reads_and_no_other() {
+        let default = Config::default();
+        for setting in SETTINGS {
+            let (was, mut config) = ((setting.get)(&default), default.clone());
+            let value = another(setting.kind, &was);
+            assert!((setting.set)(&mut config, &value), "{}", setting.name);
+            assert_eq!((setting.get)(&config), value, "{}", setting.name);
+            let changed = SETTINGS.iter().filter(|other| (other.get)(&config) != (other.get)(&default));
+            assert_eq!(changed.map(|other| other.name).collect::<Vec<_>>(), [setting.name]);
+        }
+    }
+
+    #[test]
+    fn each_row_takes_its_own_default() {
         for setting in SETTINGS.iter().filter(|setting| setting.name != "instance_id") {
-            let mut config = Config::default();
-            let default = (setting.get)(&config);
-            let shown = super::super::value::Raw::Text(setting.kind.show(&default));
-            assert_eq!(setting.kind.read(&shown), Ok(default.clone()), "{}", setting.name);
-            assert!((setting.set)(&mut config, &default), "{}", setting.name);
+            let default = (setting.get)(&Config::default());
+            let shown = Raw::Text(setting.kind.show(&default));
+            assert_eq!(setting.kind.read(&shown), Ok(default), "{}", setting.name);
         }
     }
 

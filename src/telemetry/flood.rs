@@ -1,4 +1,4 @@
-//! The rate limit: of one kind of line (one place in the code) at most `burst` are written a minute.
+//! The rate limit: of one kind of warning or error (one place in the code) at most `burst` lines are written a minute.
 //!
 //! What is left out is counted, and said as soon as the minute is over and any line is written, or at the end.
 //! Bounded: there are as many kinds as there are places in the code that log.

@@ -1,9 +1,6 @@
 //! From tracing's events to JSON lines.
 
-use super::{
-    flood::{Flood, LeftOut},
-    job_result::JOB_RESULT,
-};
+use super::flood::{Flood, LeftOut};
 use serde_json::Value;
 use std::{
     fmt,
@@ -67,8 +64,9 @@ impl<S: Subscriber> Layer<S> for Lines {
         let now = (self.0.clock)();
         let mut fields = Fields::default();
         event.record(&mut fields);
-        if metadata.target() != JOB_RESULT {
-            self.say_left_out(now, false);
+        self.say_left_out(now, false);
+        // what is no trouble tells one thing each time, and debugging was asked for
+        if *metadata.level() <= Level::WARN {
             let mut flood = self.0.flood.lock().unwrap_or_else(PoisonError::into_inner);
             let (kind, level) = (metadata.callsite(), *metadata.level());
             if !flood.admit(kind, level, &fields.message, self.0.burst, now) {

@@ -1,7 +1,7 @@
 //! The publisher: takes the epochs in order, makes each durable, then shows it (I2, I3).
 //!
-//! The order within an epoch is the promise: dead letters acknowledged, registry moved, snapshot shown, then what may be
-//! lost (log lines of jobs, offsets for lag tools), then room for another epoch.
+//! The order within an epoch is the promise: dead letters acknowledged, registry moved, all of it committed, snapshot
+//! shown, then what may be lost (log lines of jobs, offsets for lag tools), then room for another epoch.
 
 use super::{
     committer::{CommitError, Committer},
@@ -102,7 +102,6 @@ impl Publisher {
     }
 
     fn publish(&mut self, mut output: EpochOutput) -> Result<(), PublishError> {
-        let begun = Instant::now();
         if !output.dead_letters.is_empty() {
             self.letters.deliver(&output.dead_letters)?;
         }
@@ -121,7 +120,9 @@ impl Publisher {
         snapshot.retention = retention;
         let outbox: Vec<Outgoing> = decided.iter().map(decisions::outgoing).collect();
         let lanes = std::mem::take(&mut output.state);
+        let begun = Instant::now();
         self.committer.commit(&output, lanes, self.ledger.blob(output.sweep), &outbox)?;
+        self.shared.published.own.commit_duration.observe(begun.elapsed().as_secs_f64());
         if !outbox.is_empty() {
             self.outbox.iter().for_each(Notice::give);
         }
@@ -142,7 +143,6 @@ impl Publisher {
         own.commits(wall_ms());
         own.stream_time_ms.store(output.stream_time.0, Relaxed);
         own.records.fetch_add(output.records, Relaxed);
-        own.commit_duration.observe(begun.elapsed().as_secs_f64());
         self.shared.in_flight.committed();
         own.epochs_in_flight.store(self.shared.in_flight.count(), Relaxed);
         if output.records > 0 {
