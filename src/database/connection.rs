@@ -7,7 +7,10 @@
 use super::{DatabaseError, open::Target};
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, SqlSafeStr, SqliteConnection, postgres::PgRow, sqlite::SqliteRow};
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
 
 /// A value for a `$1`.
 #[derive(Clone, Copy)]
@@ -186,22 +189,25 @@ impl Link {
         Self { target: Arc::clone(target), idle: Mutex::new(None) }
     }
 
+    /// The place of the connection, once nobody else has it.
+    async fn turn(&self) -> Result<MutexGuard<'_, Option<Connection>>, DatabaseError> {
+        let turn = timeout(self.target.options.patience, self.idle.lock()).await;
+        turn.map_err(|_| DatabaseError::transient("its connection is in use for too long"))
+    }
+
     /// The connection, made anew where there is none.
     pub(crate) async fn lend(&self) -> Result<Lent<'_>, DatabaseError> {
-        let turn = timeout(self.target.options.patience, self.idle.lock()).await;
-        let mut home = turn.map_err(|_| DatabaseError::transient("its connection is in use for too long"))?;
+        let mut home = self.turn().await?;
         let connection = match home.take() {
             Some(connection) => connection,
             None => self.target.connect().await?,
         };
         Ok(Lent { home, connection })
     }
-}
 
-impl Link {
     /// Closes the connection that lies idle.
     pub(crate) async fn close(&self) -> Result<(), DatabaseError> {
-        match self.idle.lock().await.take() {
+        match self.turn().await?.take() {
             Some(connection) => connection.close().await,
             None => Ok(()),
         }
@@ -210,7 +216,7 @@ impl Link {
 
 /// See [`Link::lend`]. Dropped, it closes the connection.
 pub(crate) struct Lent<'a> {
-    home: tokio::sync::MutexGuard<'a, Option<Connection>>,
+    home: MutexGuard<'a, Option<Connection>>,
     pub(crate) connection: Connection,
 }
 

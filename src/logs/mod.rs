@@ -61,7 +61,7 @@ pub struct LogDatabase {
 }
 
 impl LogDatabase {
-    /// Connects, and changes nothing; what is not there is told by whatever is asked first.
+    /// Changes nothing; whoever asks it first is told what is not there.
     #[must_use]
     pub fn look(url: &LogsUrl) -> Self {
         Self::with(url, Options { look_only: true, ..Self::options(url) })

@@ -31,7 +31,7 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 pub struct Inputs {
     policies: ArcSwapOption<Policies>,
     catalogue: ArcSwapOption<Catalogue>,
-    /// The log database was asked last and did not answer.
+    /// The log database could not be asked last.
     away: AtomicBool,
     complete_from: AtomicI64,
     /// What was found in the way of drops when the partitions were read last.

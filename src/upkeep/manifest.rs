@@ -7,10 +7,7 @@ use crate::{
 
 /// Its details; an epoch of 0 has none.
 pub fn details(manifest: &Manifest) -> Result<Details, String> {
-    if manifest.epoch == 0 {
-        return Ok(Details::default());
-    }
-    serde_json::from_str(&manifest.details).map_err(|error| format!("its details cannot be read: {error}"))
+    Details::of(manifest).map_err(|error| format!("its details cannot be read: {error}"))
 }
 
 /// What does not hold; empty: all does.

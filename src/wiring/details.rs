@@ -101,14 +101,19 @@ impl Shape {
 }
 
 impl Details {
-    /// Those of a manifest; of one without an epoch, fresh ones.
+    /// Those of a manifest, as they are; of one without an epoch, the default ones.
+    pub fn of(manifest: &Manifest) -> Result<Self, serde_json::Error> {
+        if manifest.epoch == 0 { Ok(Self::default()) } else { serde_json::from_str(&manifest.details) }
+    }
+
+    /// Those of a manifest, if they fit the topic and the settings; of one without an epoch, fresh ones.
     pub fn read(manifest: &Manifest, topic: &str, settings: &Settings) -> Result<Self, RunError> {
         let shape = Shape::of(settings);
         if manifest.epoch == 0 {
             return Ok(Self { topic: topic.to_owned(), shape, ..Self::default() });
         }
         let refused = |why: String| Err(RunError::Refused(anyhow::anyhow!(why)));
-        let mut details: Self = match serde_json::from_str(&manifest.details) {
+        let mut details = match Self::of(manifest) {
             Ok(details) => details,
             Err(error) => return refused(format!("the state's manifest cannot be read: {error}")),
         };

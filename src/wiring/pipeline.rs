@@ -129,7 +129,7 @@ impl Pipeline {
             spawn("outbox", &tell, move || outbox.run().map_err(|error| Fault::Other(error.to_string())))?;
             if let Some(url) = config.log_database.clone() {
                 let (inputs, runtime) = (Arc::clone(&inputs), writer.runtime.clone());
-                let drops = Drops::new(config, url.clone(), runtime.clone(), Arc::clone(&stop));
+                let drops = Drops::new(config, &url, runtime.clone(), Arc::clone(&stop));
                 let drops = drops.map_err(|error| RunError::Settings(error.into()))?;
                 spawn("drops", &tell, move || drops.run().map_err(|error| Fault::Other(error.to_string())))?;
                 let executor = Executor::new(config, url, Arc::clone(&store), inputs, runtime, Arc::clone(&stop));

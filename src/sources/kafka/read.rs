@@ -291,17 +291,16 @@ impl Reader {
         }
     }
 
-    /// Kafka no longer has the next offset of some partition.
+    /// Kafka no longer has the next offset of some partition: the end, told with as much as Kafka still answers.
     fn out_of_range(&mut self) -> Result<(), SourceError> {
         let (mut next, mut low, mut high) = (Offsets::new(), Offsets::new(), Offsets::new());
         for progress in self.intake.tracker.progress(Instant::now()) {
             let partition = progress.partition;
             let marks = self.consumer.fetch_watermarks(&self.topic, kafka_partition(partition), ANSWER_WITHIN);
-            if let Ok((first, end)) = marks {
-                next.insert(partition, progress.next_offset);
-                low.insert(partition, NextOffset(first));
-                high.insert(partition, NextOffset(end));
-            }
+            let Ok((first, end)) = marks else { break };
+            next.insert(partition, progress.next_offset);
+            low.insert(partition, NextOffset(first));
+            high.insert(partition, NextOffset(end));
         }
         start::within(&self.topic, &next, Has { low: &low, high: &high })?;
         let said = self.consumer.context().health.take();

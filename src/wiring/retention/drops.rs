@@ -25,7 +25,7 @@ const BATCH: u32 = 100;
 /// See the module.
 #[derive(Debug)]
 pub struct Drops {
-    url: LogsUrl,
+    logs: LogDatabase,
     runtime: Handle,
     courier: Courier,
     stop: Arc<Stop>,
@@ -33,9 +33,9 @@ pub struct Drops {
 
 impl Drops {
     /// Shows whether librdkafka takes the settings.
-    pub fn new(config: &Config, url: LogsUrl, runtime: Handle, stop: Arc<Stop>) -> Result<Self, SinkError> {
+    pub fn new(config: &Config, url: &LogsUrl, runtime: Handle, stop: Arc<Stop>) -> Result<Self, SinkError> {
         let courier = Courier::new(config, &config.topic, "dropped partitions", Arc::clone(&stop))?.uncut();
-        Ok(Self { url, runtime, courier, stop })
+        Ok(Self { logs: LogDatabase::look(url), runtime, courier, stop })
     }
 
     /// Works until stopped.
@@ -59,14 +59,13 @@ impl Drops {
     /// All that are not acknowledged; those of `retention run`, too.
     fn tell(&mut self) -> Result<(), Trouble> {
         let runtime = self.runtime.clone();
-        let logs = LogDatabase::look(&self.url);
         loop {
-            let drops = runtime.block_on(logs.unacknowledged(BATCH))?;
+            let drops = runtime.block_on(self.logs.unacknowledged(BATCH))?;
             if drops.is_empty() {
                 return Ok(());
             }
             // one that only looks may not write down that it has told
-            let writer = runtime.block_on(LogDatabase::open(&self.url))?;
+            let writer = runtime.block_on(LogDatabase::open(self.logs.url()))?;
             let topic = self.courier.topic().to_owned();
             let events: Vec<String> = drops.iter().map(event).collect();
             self.courier.deliver(drops.len(), |place, _| {

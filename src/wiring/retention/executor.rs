@@ -36,7 +36,7 @@ pub struct Executor {
     interval: Duration,
     ledger: StateLedger,
     inputs: Arc<Inputs>,
-    /// Connected, once it was there.
+    /// Opened, once it was there.
     logs: Option<LogDatabase>,
     runtime: Handle,
     stop: Arc<Stop>,
@@ -95,12 +95,12 @@ impl Executor {
     }
 
     async fn work(&mut self) -> Result<(), RetentionError> {
-        let logs = self.connected().await?;
+        let logs = self.opened().await?;
         self.look(&logs).await
     }
 
     /// Makes nothing in the log database, unless it is to be worked on.
-    async fn connected(&mut self) -> Result<LogDatabase, LogsError> {
+    async fn opened(&mut self) -> Result<LogDatabase, LogsError> {
         if let Some(logs) = &self.logs {
             return Ok(logs.clone());
         }
@@ -140,11 +140,14 @@ impl Executor {
         Ok(old_enough)
     }
 
-    /// Says once that the log database cannot be asked, and once that it can again.
+    /// Says once which database cannot be asked, and once that it can again.
     fn note(&mut self, trouble: Option<&RetentionError>) {
         match trouble {
-            Some(error) if !self.in_trouble => {
+            Some(RetentionError::Logs(error)) if !self.in_trouble => {
                 tracing::warn!(%error, "retention cannot look after the log database; keeps trying");
+            }
+            Some(RetentionError::State(error)) if !self.in_trouble => {
+                tracing::warn!(%error, "retention cannot read the state, and leaves the log database alone; keeps trying");
             }
             None if self.in_trouble => tracing::info!("retention looks after the log database again"),
             _ => {}

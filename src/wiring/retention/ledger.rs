@@ -19,12 +19,8 @@ impl Ledger for StateLedger {
     async fn standing(&self) -> Result<Standing, StoreError> {
         let Self(store) = self;
         let manifest = store.manifest().await?;
-        let details: Details = if manifest.epoch == 0 {
-            Details::default()
-        } else {
-            serde_json::from_str(&manifest.details)
-                .map_err(|error| StoreError::damaged("gocdnext_flow_manifest", format!("its details: {error}")))?
-        };
+        let details = Details::of(&manifest)
+            .map_err(|error| StoreError::damaged("gocdnext_flow_manifest", format!("its details: {error}")))?;
         let policies = Arc::new(store.policies().await?);
         let input = RetentionInput { policies, catalogue: None, complete_from: details.complete_from };
         let moment = Moment { now: stream_time(&manifest), caught_up: details.caught_up };
