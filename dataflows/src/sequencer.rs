@@ -1,4 +1,4 @@
-//! The sequencer: from what was read of each partition to stream time (design, section 3, "Stream time").
+//! The sequencer: from what was read of each partition to stream time.
 //!
 //! One for the whole pipeline, in a replay too. Per partition it keeps the largest min(event time, record timestamp) of what
 //! had happened by then: what was from later than it was read by the reader's wall clock (live, unless the log alone drives

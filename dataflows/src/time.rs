@@ -8,7 +8,7 @@ pub type Millis = i64;
 /// A fact that has not been seen. It is later than every time, so the earliest of two facts is their minimum.
 pub const NEVER: Millis = Millis::MAX;
 
-/// Out-of-order tolerance between two facts of one attempt (design, section 3, "Skew"): 2 s.
+/// Out-of-order tolerance between two facts of one attempt: 2 s.
 pub const SKEW_TOLERANCE_MS: Millis = 2_000;
 
 /// The timely timestamp: opaque, increasing; what is read together is committed together (I4).

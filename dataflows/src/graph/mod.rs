@@ -1,4 +1,4 @@
-//! The graph: source, decode, machines, sequencer, collect; one copy a worker (design, section 4).
+//! The graph: source, decode, machines, sequencer, collect; one copy a worker.
 //!
 //! [`start`] runs it on threads of its own. The caller feeds it through a [`Feeder`] and receives one
 //! [`EpochOutput`] an epoch, in order, whole: that is what gets committed, then published (I2, I3, I4).

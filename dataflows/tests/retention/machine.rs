@@ -267,3 +267,18 @@ fn state_from_before_retention_is_gone_on_from_and_the_other_way_round() {
     assert!(restored(&with, &off, 3 * HOUR).archives.is_none());
     assert_eq!(restored(&with, &on, 3 * HOUR).archives.unwrap().census().0, 2);
 }
+
+#[test]
+fn each_loss_of_an_attempt_whose_end_is_known_already_is_an_end_of_its_own() {
+    let mut history = History::new(settings());
+    let life =
+        [(Kind::JobQueued, 0), (Kind::JobScheduled, HOUR), (Kind::JobStarted, 2 * DAY), (Kind::JobFinished, 5 * DAY)];
+    let life = life.map(|(kind, time)| event(kind, 7, time));
+    let mut ends = vec![];
+    let mut note = |output: RetentionOutput| ends.extend(output.ledger_rows.iter().map(|row| row.ended_at));
+    note(history.epoch(&life, 2 * HOUR));
+    for day in 1..8 {
+        note(history.close(day * DAY + 2 * HOUR));
+    }
+    assert_eq!(ends, [Some(5 * DAY), Some(HOUR + DAY), Some(3 * DAY)], "after the scheduling, and after the start");
+}
