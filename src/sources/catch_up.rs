@@ -1,9 +1,10 @@
-//! Whether each partition has been read to its end: the facts that stream time rests on (design, section 3).
+//! Whether each partition has been read to its end: the facts that stream time rests on.
 //!
 //! Pure: offsets, listings and moments are passed in. What must stay true:
-//! - An end E is *reached* when the next offset is at least E, or when the broker signals the end of the partition in
-//!   answer to a request that was made after E was listed. Records are never counted: transactions leave offsets that
-//!   carry no record (control records, aborted ones).
+//! - An end E is *reached* when the next offset is at least E: behind the last record that was read, or where the client
+//!   signals the end of the partition. Records are never counted: transactions leave offsets that carry no record (control
+//!   records, aborted ones). A signal proves nothing of what lies behind it: the broker that is read from may not have yet
+//!   what another one has listed (a follower, a leader that was replaced and does not know).
 //! - A partition is caught up only while an end that it has reached was listed within [`CONFIRMED_FOR`]; so an outage
 //!   of the broker holds stream time, and expires nobody.
 
@@ -38,7 +39,7 @@ struct End {
     asked: Asked,
 }
 
-/// A question to the broker whether `end` is the end; its answer is the next signal of the end.
+/// A question to the broker whether `end` is the end; its answer is a signal of the end there.
 #[derive(Clone, Copy, Debug)]
 struct Probe {
     end: NextOffset,
@@ -96,7 +97,7 @@ pub struct Tracker {
 }
 
 impl Tracker {
-    /// Reading of `partition` starts at `next`; `end` was listed before, so the first signal of the end proves it.
+    /// Reading of `partition` starts at `next`; `end` was listed before, and will be signalled without being asked for.
     pub fn assign(&mut self, partition: Partition, next: NextOffset, end: NextOffset, now: Instant) {
         let index = usize::try_from(partition).unwrap_or(usize::MAX);
         if self.partitions.len() <= index {
@@ -132,12 +133,11 @@ impl Tracker {
         }
     }
 
-    /// The client signals the end of the partition.
-    pub fn end_signalled(&mut self, partition: Partition) {
-        if let Some(reading) = self.get(partition)
-            && let Some(probe) = reading.probe.take()
-        {
-            reading.next = reading.next.max(probe.end);
+    /// The client signals the end of the partition at this offset: all before it was handed out.
+    pub fn end_signalled(&mut self, partition: Partition, at: NextOffset) {
+        if let Some(reading) = self.get(partition) {
+            reading.next = reading.next.max(at);
+            reading.probe.take_if(|probe| probe.end <= at);
         }
     }
 
@@ -304,26 +304,43 @@ mod tests {
     }
 
     #[test]
-    fn the_signal_of_the_end_counts_only_for_ends_listed_before_it_was_asked_for() {
+    fn the_signal_of_the_end_counts_as_far_as_it_says() {
         let mut bench = Bench::new(&[10]);
+        bench.read_up_to(0, 4);
+        bench.tracker.end_signalled(0, NextOffset(5));
+        assert_eq!(bench.states(), [Behind], "who is read from does not have yet what another has listed");
+        assert_eq!(bench.tracker.next_offset(0), Some(NextOffset(5)));
         bench.read_up_to(0, 7);
-        bench.tracker.end_signalled(0);
+        bench.tracker.end_signalled(0, NextOffset(10));
         assert_eq!(bench.states(), [CaughtUp], "8 and 9 carry no record");
         assert_eq!(bench.tracker.next_offset(0), Some(NextOffset(10)));
         bench.wait(6_000).list(&[12]);
-        bench.tracker.end_signalled(0);
+        bench.tracker.end_signalled(0, NextOffset(10));
         assert_eq!(bench.states(), [Behind], "that signal may be older than the listing");
+        assert_eq!(bench.tracker.next_offset(0), Some(NextOffset(10)));
+    }
+
+    #[test]
+    fn an_answer_that_falls_short_is_asked_for_again_in_a_while() {
+        let mut bench = Bench::new(&[0]);
+        bench.tracker.end_signalled(0, NextOffset(0));
+        bench.wait(6_000).list(&[2]);
+        assert_eq!(bench.wait(500).probes(), [(0, NextOffset(0))]);
+        bench.tracker.end_signalled(0, NextOffset(1));
+        bench.list(&[2]).wait(1_000);
+        assert_eq!(bench.probes(), [], "it has just been asked");
+        assert_eq!(bench.wait(9_000).probes(), [(0, NextOffset(1))]);
     }
 
     #[test]
     fn a_partition_that_stands_still_before_its_end_is_probed_once() {
         let mut bench = Bench::new(&[0, 0]);
-        bench.tracker.end_signalled(0);
+        bench.tracker.end_signalled(0, NextOffset(0));
         bench.wait(6_000).list(&[2, 2]).read_up_to(1, 0);
         assert_eq!(bench.probes(), [], "the records may be on their way");
         assert_eq!(bench.wait(500).probes(), [(0, NextOffset(0))], "partition 1 moves");
         assert_eq!(bench.wait(500).probes(), [], "the answer is on its way");
-        bench.tracker.end_signalled(0);
+        bench.tracker.end_signalled(0, NextOffset(2));
         assert_eq!(bench.states(), [CaughtUp, Behind]);
         bench.wait(1_000).list(&[2, 2]);
         assert_eq!(bench.wait(500).probes(), [(1, NextOffset(1))], "reached ends are not probed");
@@ -333,7 +350,7 @@ mod tests {
     #[test]
     fn nothing_is_probed_while_the_clients_queue_holds_records() {
         let mut bench = Bench::new(&[5]);
-        bench.tracker.end_signalled(0);
+        bench.tracker.end_signalled(0, NextOffset(5));
         bench.tracker.drained(bench.now());
         bench.wait(10).list(&[9]).wait(20_000);
         let now = bench.now();
@@ -344,7 +361,7 @@ mod tests {
     #[test]
     fn a_queue_that_was_empty_when_the_end_was_asked_for_may_have_been_filled_since() {
         let mut bench = Bench::new(&[5]);
-        bench.tracker.end_signalled(0);
+        bench.tracker.end_signalled(0, NextOffset(5));
         bench.wait(10).list(&[9]);
         bench.tracker.drained(bench.now());
         bench.wait(20_000);

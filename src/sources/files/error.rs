@@ -17,7 +17,7 @@ pub enum SourceError {
     Read { file: String, line: i64, error: io::Error },
     #[error(
         "`{file}` is cut off: its {kind} data end in the middle, after line {line}; fetch or write the file again \
-         (what can be saved of it: `{rescue} '{file}' | gocdnext-flow replay -`)"
+         (`{rescue} '{file}'` gives what can be saved of it; `-` reads that from standard input)"
     )]
     Truncated { file: String, kind: &'static str, line: i64, rescue: &'static str },
     #[error(

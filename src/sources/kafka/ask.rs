@@ -118,13 +118,16 @@ impl Asker {
         Ok(found.filter_map(|e| Some((partition_number(e.partition()), offset(e.offset())?))).collect())
     }
 
-    /// What the reader has found: a topic may be listed to whom it may not be read.
-    pub fn may_read(&self) -> Result<(), Trouble> {
+    /// What the reader has found: a topic may be listed to whom it may not be read, and hold what cannot be read.
+    pub fn can_read(&self) -> Result<(), Trouble> {
         if self.health.is_refused_to_read() {
             let reason = format!("topic {}: TOPIC_AUTHORIZATION_FAILED at reading, {RIGHTS}", self.topic);
             return Err(Trouble::Transient("rights", reason));
         }
-        Ok(())
+        match self.health.cannot_be_read_on() {
+            Some(why) => Err(Trouble::Transient("unread", format!("topic {}: {why}", self.topic))),
+            None => Ok(()),
+        }
     }
 
     fn unreachable(&self, error: &KafkaError) -> Trouble {

@@ -22,6 +22,7 @@ struct Said {
     reason: Option<String>,
     refusal: Option<String>,
     may_not_read: bool,
+    cannot_read_on: Option<String>,
 }
 
 impl Health {
@@ -50,6 +51,16 @@ impl Health {
     #[must_use]
     pub(super) fn is_refused_to_read(&self) -> bool {
         self.said().may_not_read
+    }
+
+    /// What the reader cannot take apart.
+    pub(super) fn cannot_read_on(&self, why: Option<String>) {
+        self.said().cannot_read_on = why;
+    }
+
+    #[must_use]
+    pub(super) fn cannot_be_read_on(&self) -> Option<String> {
+        self.said().cannot_read_on.clone()
     }
 
     /// A broker has answered.

@@ -14,9 +14,9 @@ mod client;
 #[expect(unsafe_code, reason = "rdkafka panics at some records and lacks some questions")]
 mod raw;
 mod read;
-mod rights;
 mod start;
 mod survey;
+mod unread;
 mod watch;
 
 use super::{in_flight::InFlight, stop::Stop};

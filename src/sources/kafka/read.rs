@@ -5,9 +5,9 @@ use super::{
     arena::{Arena, Lent},
     client::Quiet,
     epoch_at, kafka_partition, partition_number,
-    raw::{Burst, Record, Said},
-    rights::Rights,
+    raw::{Burst, Polled, Record, Said},
     start::{self, Has},
+    unread::Unread,
     watch::Observation,
 };
 use crate::{clock::wall_ms, config::Config, sources::catch_up::Tracker};
@@ -94,7 +94,7 @@ pub struct Reader {
     start: Offsets,
     observations: Receiver<Observation>,
     intake: Intake,
-    rights: Rights,
+    unread: Unread,
     epoch: Epoch,
     epoch_due: Instant,
 }
@@ -119,9 +119,9 @@ impl Reader {
         let intake =
             Intake { tracker, arena, feeder, clock, bytes: 0, records: 0, most_bytes: config.kafka_queue_bytes };
         let (topic, interval) = (config.topic.clone(), config.epoch_interval);
-        let rights = Rights::new(consumer.context().health.clone());
+        let unread = Unread::new(consumer.context().health.clone());
         let (epoch, epoch_due) = (first_epoch, Instant::now() + interval);
-        Self { consumer, topic, interval, shared, start, observations, intake, rights, epoch, epoch_due }
+        Self { consumer, topic, interval, shared, start, observations, intake, unread, epoch, epoch_due }
     }
 
     /// Reads until stopped. Dropping the reader ends the graph.
@@ -146,14 +146,11 @@ impl Reader {
         let until_epoch = self.epoch_due.saturating_duration_since(now);
         let wait = whole_ms(self.intake.arena.patience(now).unwrap_or(IDLE_WAIT).min(until_epoch));
         // the first by a poll, which waits and serves whatever else there is; the rest at once
-        match self.consumer.poll(wait) {
-            Some(Ok(message)) => {
-                self.rights.granted();
-                self.intake.take(Record::polled(&message))?;
-            }
+        match Polled::wait(self.consumer.client(), wait).record() {
+            Some(Ok(record)) => self.take(record)?,
             // what follows is often its cause, which a burst would only log
-            Some(Err(error)) => {
-                self.fault(&error)?;
+            Some(Err(said)) => {
+                self.fault(&said)?;
                 return self.flush_in_time();
             }
             None => {
@@ -172,18 +169,17 @@ impl Reader {
             }
             for record in burst.records() {
                 match record {
-                    Ok(record) => {
-                        self.rights.granted();
-                        self.intake.take(record)?;
-                    }
-                    Err(Said { error, reason }) => {
-                        self.consumer.context().error(error.clone(), &reason);
-                        self.fault(&error)?;
-                    }
+                    Ok(record) => self.take(record)?,
+                    Err(said) => self.fault(&said)?,
                 }
             }
         }
         self.flush_in_time()
+    }
+
+    fn take(&mut self, record: Record<'_>) -> Result<(), SourceError> {
+        self.unread.read(partition_number(record.partition()));
+        Ok(self.intake.take(record)?)
     }
 
     fn flush_in_time(&mut self) -> Result<(), SourceError> {
@@ -235,7 +231,7 @@ impl Reader {
         for (partition, next) in self.intake.tracker.probes(now) {
             self.probe(partition, next);
         }
-        if self.rights.wants_question(now) {
+        if self.unread.wants_question(now) {
             for progress in self.intake.tracker.progress(now) {
                 self.probe(progress.partition, progress.next_offset);
             }
@@ -268,21 +264,27 @@ impl Reader {
         tracing::debug!(partition, next_offset = next.0, ?sought, "asked for the end of a partition again");
     }
 
-    fn fault(&mut self, error: &KafkaError) -> Result<(), SourceError> {
+    fn fault(&mut self, Said { error, partition, offset, reason }: &Said) -> Result<(), SourceError> {
+        self.consumer.context().error(error.clone(), reason);
         match error {
             KafkaError::PartitionEOF(partition) => {
-                self.rights.granted();
-                self.intake.tracker.end_signalled(partition_number(*partition));
+                self.unread.read(partition_number(*partition));
+                self.intake.tracker.end_signalled(partition_number(*partition), NextOffset(*offset));
                 Ok(())
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
             ) => self.out_of_range(),
             KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                self.rights.refused(Instant::now());
+                self.unread.refused(Instant::now());
                 Ok(())
             }
             KafkaError::MessageConsumptionFatal(_) => Err(fatal(error)),
+            // the watcher's questions are answered all the same, so only this tells of it
+            KafkaError::MessageConsumption(_) if *partition >= 0 => {
+                self.unread.stuck(partition_number(*partition), reason);
+                Ok(())
+            }
             other => {
                 // the watcher says how Kafka is; librdkafka goes on by itself
                 tracing::debug!(error = %other, "poll");

@@ -1,26 +1,33 @@
-//! Whether the brokers let the topic be read: they may list one to a user whom they do not let read it (the right DESCRIBE
-//! without READ), and then nothing ever comes.
+//! What stands in the way of reading, though the brokers answer: a topic that may be listed to a user and not be read by him
+//! (the right DESCRIBE without READ), a partition with records that the client cannot take apart.
 //!
 //! The client tells a refusal once. So it stands until something is read: a record, or the end of a partition. A topic
-//! at rest gives neither by itself; the reader asks for its ends as long as a refusal stands.
+//! at rest gives neither by itself; the reader asks for its ends as long as a refusal stands. A partition that is stuck is
+//! told of again and again, and stands until something of it is read.
 
 use super::client::Health;
-use std::time::{Duration, Instant};
+use dataflows::feed::Partition;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// librdkafka itself tries again after five seconds.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Rights {
+pub(super) struct Unread {
     health: Health,
     /// When it was asked last, if a refusal stands.
     refused: Option<Instant>,
+    /// Why, in librdkafka's words.
+    stuck: BTreeMap<Partition, String>,
 }
 
-impl Rights {
+impl Unread {
     pub fn new(health: Health) -> Self {
-        Self { health, refused: None }
+        Self { health, refused: None, stuck: BTreeMap::new() }
     }
 
     pub fn refused(&mut self, now: Instant) {
@@ -30,11 +37,26 @@ impl Rights {
         }
     }
 
-    /// Something was read. For each record: cheap.
-    pub fn granted(&mut self) {
+    pub fn stuck(&mut self, partition: Partition, reason: &str) {
+        if self.stuck.insert(partition, reason.to_owned()).as_deref() != Some(reason) {
+            self.tell();
+        }
+    }
+
+    /// Something was read of a partition. For each record: cheap.
+    pub fn read(&mut self, partition: Partition) {
         if self.refused.take().is_some() {
             self.health.may_read(true);
         }
+        if !self.stuck.is_empty() && self.stuck.remove(&partition).is_some() {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        let one =
+            |(partition, reason): (&Partition, &String)| format!("partition {partition} cannot be read on: {reason}");
+        self.health.cannot_read_on(self.stuck.iter().next().map(one));
     }
 
     /// Whether the ends are to be asked for now.
@@ -56,16 +78,32 @@ mod tests {
     #[test]
     fn a_refusal_stands_and_is_asked_about_until_something_is_read() {
         let (health, start) = (Health::default(), Instant::now());
-        let mut rights = Rights::new(health.clone());
-        assert!(!rights.wants_question(start + ASK_EVERY));
-        rights.refused(start);
-        rights.refused(start + ASK_EVERY / 2);
-        assert!(health.is_refused_to_read() && !rights.wants_question(start));
-        assert!(rights.wants_question(start + ASK_EVERY), "each refusal more puts it off no further");
-        assert!(!rights.wants_question(start + ASK_EVERY));
+        let mut unread = Unread::new(health.clone());
+        assert!(!unread.wants_question(start + ASK_EVERY));
+        unread.refused(start);
+        unread.refused(start + ASK_EVERY / 2);
+        assert!(health.is_refused_to_read() && !unread.wants_question(start));
+        assert!(unread.wants_question(start + ASK_EVERY), "each refusal more puts it off no further");
+        assert!(!unread.wants_question(start + ASK_EVERY));
         health.is_well();
         assert!(health.is_refused_to_read(), "answers to other questions prove nothing");
-        rights.granted();
-        assert!(!health.is_refused_to_read() && !rights.wants_question(start + ASK_EVERY * 3));
+        unread.read(0);
+        assert!(!health.is_refused_to_read() && !unread.wants_question(start + ASK_EVERY * 3));
+    }
+
+    #[test]
+    fn a_partition_is_stuck_until_something_of_it_is_read() {
+        let health = Health::default();
+        let mut unread = Unread::new(health.clone());
+        unread.stuck(3, "no such codec");
+        unread.stuck(5, "a wrong checksum");
+        unread.read(4);
+        assert_eq!(health.cannot_be_read_on().as_deref(), Some("partition 3 cannot be read on: no such codec"));
+        unread.read(3);
+        assert_eq!(health.cannot_be_read_on().as_deref(), Some("partition 5 cannot be read on: a wrong checksum"));
+        health.is_well();
+        assert!(health.cannot_be_read_on().is_some(), "answers to questions prove nothing");
+        unread.read(5);
+        assert_eq!(health.cannot_be_read_on(), None);
     }
 }

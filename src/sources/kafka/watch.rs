@@ -19,10 +19,8 @@ use rdkafka::{
 };
 use std::{
     collections::BTreeSet,
-    sync::{
-        PoisonError,
-        mpsc::{SyncSender, TrySendError},
-    },
+    sync::mpsc::{SyncSender, TrySendError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -37,6 +35,9 @@ const CONFIGURATION_EVERY: Duration = Duration::from_secs(if cfg!(debug_assertio
 /// Looks in a row that end at a wrong password or certificate before the first that went well: then it is no matter of
 /// time. While the topic is read it may be one, as where passwords are changed, and nothing is lost meanwhile.
 const REFUSALS: u32 = 3;
+
+/// So long must fewer partitions be told of than were read before the topic counts as another one.
+const FEWER_FOR: Duration = Duration::from_secs(20);
 
 /// What the broker said, for the reader.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub struct Watcher {
     /// The kind of the trouble that was said last; at the start nothing is well yet.
     said: Option<&'static str>,
     refusals: u32,
+    /// Since when fewer partitions are told of than were read.
+    fewer: Option<Instant>,
 }
 
 impl std::fmt::Debug for Watcher {
@@ -82,12 +85,21 @@ impl Watcher {
     ) -> Self {
         let (brokers, topic) = (config.brokers.clone(), config.topic.clone());
         let (known, said) = (BTreeSet::new(), Some("start"));
-        let (identified, configured, refusals) = (None, None, 0);
-        Self { asker, brokers, topic, shared, start, to_reader, known, identified, configured, said, refusals }
+        let (identified, configured, refusals, fewer) = (None, None, 0, None);
+        Self { asker, brokers, topic, shared, start, to_reader, known, identified, configured, said, refusals, fewer }
     }
 
     /// Watches until stopped.
     pub fn run(mut self) -> Result<(), SourceError> {
+        let watched = self.watch();
+        if watched.is_err() {
+            // closing may take as long as a group without coordinator is waited for, and the reader reads on meanwhile
+            thread::spawn(move || drop(self));
+        }
+        watched
+    }
+
+    fn watch(&mut self) -> Result<(), SourceError> {
         loop {
             match self.look() {
                 Ok(()) => self.well(),
@@ -108,7 +120,7 @@ impl Watcher {
         let first = self.known.is_empty();
         self.refuse_compacted(first)?;
         self.identify(first)?;
-        start::all_partitions(&self.topic, self.start.offsets.keys().chain(&self.known), &partitions)?;
+        self.miss_none(&partitions)?;
         let new: BTreeSet<_> = partitions.difference(&self.known).copied().collect();
         let new = self.asker.list(&new, Offset::Beginning)?;
         let ends = self.asker.list(&partitions, Offset::End)?;
@@ -133,7 +145,24 @@ impl Watcher {
         // stream time waits for those that were left out
         leaderless.map_or(Ok(()), Err)?;
         // last: all else goes on, and a right may be given at any time
-        self.asker.may_read()
+        self.asker.can_read()
+    }
+
+    /// A broker that lags behind the others may tell of fewer for a while, as where partitions were just added.
+    fn miss_none(&mut self, partitions: &BTreeSet<Partition>) -> Result<(), Trouble> {
+        let ours = self.start.offsets.keys().chain(&self.known);
+        let Err(refusal) = start::all_partitions(&self.topic, ours, partitions) else {
+            self.fewer = None;
+            return Ok(());
+        };
+        if self.fewer.get_or_insert_with(Instant::now).elapsed() >= FEWER_FOR {
+            return Err(refusal.into());
+        }
+        let there = partitions.len();
+        Err(Trouble::Transient(
+            "fewer",
+            format!("of {} fewer partitions are told of than were read: {there}", self.topic),
+        ))
     }
 
     fn leaderless(&self, all: &BTreeSet<Partition>, listed: &Offsets) -> Trouble {
@@ -189,7 +218,7 @@ impl Watcher {
         if self.said.take().is_some() {
             tracing::info!(topic = self.topic, partitions = self.known.len(), "reading from Kafka");
         }
-        self.check(Ok(()));
+        self.shared.published.check("kafka", Ok(()));
     }
 
     fn unwell(&mut self, kind: &'static str, reason: &str) {
@@ -198,12 +227,7 @@ impl Watcher {
         if self.said.replace(kind) != Some(kind) {
             tracing::warn!(topic = self.topic, brokers = self.brokers, "{reason}; keeps trying");
         }
-        self.check(Err(reason.to_owned()));
-    }
-
-    fn check(&self, result: Result<(), String>) {
-        let mut checks = self.shared.published.checks.0.lock().unwrap_or_else(PoisonError::into_inner);
-        checks.insert("kafka", result);
+        self.shared.published.check("kafka", Err(reason.to_owned()));
     }
 
     /// For lag tools only: nothing is ever read from there, so a failure costs nothing.

@@ -4,16 +4,15 @@
 //! client's log: whoever takes bursts polls, too, so that all else is served. librdkafka's own idea of a position moves one
 //! past a signalled end; nothing here rests on it, and nothing may (`position`, `pause`).
 
-use super::Record;
+use super::{Record, Said};
 use rdkafka::{
     bindings::{
-        rd_kafka_consume_batch_queue, rd_kafka_message_destroy, rd_kafka_message_errstr, rd_kafka_message_t,
-        rd_kafka_queue_destroy, rd_kafka_queue_get_consumer, rd_kafka_resp_err_t as ResponseCode,
+        rd_kafka_consume_batch_queue, rd_kafka_message_destroy, rd_kafka_message_t, rd_kafka_queue_destroy,
+        rd_kafka_queue_get_consumer,
     },
     client::{Client, ClientContext},
-    error::KafkaError,
 };
-use std::{ffi::CStr, ptr};
+use std::ptr;
 
 /// Taken at once, at the most.
 const MOST: usize = 512;
@@ -22,13 +21,6 @@ const MOST: usize = 512;
 pub struct Burst {
     taken: [*mut rd_kafka_message_t; MOST],
     count: usize,
-}
-
-/// What librdkafka says in place of a record, and its words for it.
-#[derive(Debug)]
-pub struct Said {
-    pub error: KafkaError,
-    pub reason: String,
 }
 
 impl Burst {
@@ -58,8 +50,7 @@ impl Burst {
         self.taken[..self.count].iter().map(|message| {
             // SAFETY: librdkafka has put `count` messages there, which live until they are destroyed, and nobody writes
             // to these fields.
-            let message = unsafe { &**message };
-            said(message).map_or(Ok(Record(message)), Err)
+            Record::of(unsafe { &**message })
         })
     }
 }
@@ -71,20 +62,4 @@ impl Drop for Burst {
             unsafe { rd_kafka_message_destroy(*message) }
         }
     }
-}
-
-/// `None`: it is a record.
-fn said(message: &rd_kafka_message_t) -> Option<Said> {
-    let error = match message.err {
-        ResponseCode::RD_KAFKA_RESP_ERR_NO_ERROR => return None,
-        ResponseCode::RD_KAFKA_RESP_ERR__PARTITION_EOF => KafkaError::PartitionEOF(message.partition),
-        ResponseCode::RD_KAFKA_RESP_ERR__FATAL => KafkaError::MessageConsumptionFatal(message.err.into()),
-        code => KafkaError::MessageConsumption(code.into()),
-    };
-    // SAFETY: the text, where there is one, lives as long as the message.
-    let reason = unsafe {
-        let text = rd_kafka_message_errstr(message);
-        if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
-    };
-    Some(Said { error, reason })
 }

@@ -4,10 +4,14 @@
 
 mod burst;
 mod log;
+mod poll;
 mod record;
+mod said;
 mod topic;
 
-pub(super) use burst::{Burst, Said};
+pub(super) use burst::Burst;
 pub(super) use log::log_quietly;
+pub(super) use poll::Polled;
 pub(super) use record::Record;
+pub(super) use said::Said;
 pub(super) use topic::topic_id;

@@ -1,11 +1,10 @@
 //! A record as librdkafka lends it. Headers as bytes: the binding's own iterator panics at a name that is not UTF-8.
 
-use rdkafka::{
-    bindings::{
-        rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_headers, rd_kafka_message_t,
-        rd_kafka_message_timestamp, rd_kafka_resp_err_t as ResponseCode, rd_kafka_timestamp_type_t as TimestampType,
-    },
-    message::BorrowedMessage,
+use super::Said;
+use rdkafka::bindings::{
+    rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_errstr, rd_kafka_message_headers,
+    rd_kafka_message_t, rd_kafka_message_timestamp, rd_kafka_resp_err_t as ResponseCode,
+    rd_kafka_timestamp_type_t as TimestampType,
 };
 use std::{
     ffi::{CStr, c_char, c_void},
@@ -18,9 +17,18 @@ use std::{
 pub struct Record<'a>(pub(super) &'a rd_kafka_message_t);
 
 impl<'a> Record<'a> {
-    pub fn polled(message: &'a BorrowedMessage<'_>) -> Self {
-        // SAFETY: the message is alive while it is borrowed, and nobody writes to these fields.
-        Self(unsafe { &*message.ptr() })
+    /// A message is a record, or says something in its place.
+    pub(super) fn of(message: &'a rd_kafka_message_t) -> Result<Self, Said> {
+        if message.err == ResponseCode::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Ok(Self(message));
+        }
+        let fatal = message.err == ResponseCode::RD_KAFKA_RESP_ERR__FATAL;
+        // SAFETY: the text, where there is one, lives as long as the message.
+        let reason = unsafe {
+            let text = rd_kafka_message_errstr(message);
+            if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+        };
+        Err(Said::new(message.err, fatal, message.partition, message.offset, reason))
     }
 
     pub const fn partition(self) -> i32 {
