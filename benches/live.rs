@@ -93,7 +93,6 @@ fn throughput(brokers: &str, lines: &[Vec<u8>], rounds: usize) -> Result<(), Box
         ];
         least.iter_mut().zip(round).for_each(|(least, spent)| least.least(spent));
     }
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     let millions = lines.len() as f64 / 1e6;
     let bytes = lines.iter().map(Vec::len).sum::<usize>() / lines.len();
     println!("{} events of {bytes} bytes in {PARTITIONS} partitions", lines.len());

@@ -75,7 +75,6 @@ fn measure(fill: Fill, count: u64) -> Result<f64, Box<dyn Error>> {
     let before = rss_bytes()?;
     let machines = fill(count);
     let grown = rss_bytes()?.saturating_sub(before);
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     Ok(grown as f64 / machines.kept() as f64)
 }
 

@@ -47,7 +47,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let names = ["read lines", "read and decode", "replay, 1 worker", "replay, 2 workers"];
     println!("{:<20}{:>10}{:>10}{:>16}", "", "cpu s", "wall s", "k events/s");
     for (name, spent) in names.iter().zip(&least) {
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
         let rate = events as f64 / spent.wall_s / 1_000.0;
         println!("{name:<20}{:>10.2}{:>10.2}{rate:>16.0}", spent.cpu_s, spent.wall_s);
     }

@@ -107,7 +107,6 @@ fn recovery(directory: &Path, jobs: u64, rounds: usize) -> Result<(), Box<dyn Er
 }
 
 fn megabytes(file: &Path) -> Result<f64, Box<dyn Error>> {
-    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     Ok(fs::metadata(file)?.len() as f64 / 1e6)
 }
 

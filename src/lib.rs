@@ -1,7 +1,8 @@
 //! gocdnext-flow, the service: sources, sinks, HTTP and command line around the pure library `dataflows`.
 //!
-//! Who may know whom: rdkafka appears only under [`sources`], [`sinks`] and [`demo`]; axum only under [`http`],
-//! sqlx only under [`database`] and what builds on it; these do not know each other. [`wiring`] alone knows all.
+//! Who may know whom: Kafka is spoken to only under [`sources`], [`sinks`] and [`demo`], HTTP only under [`http`], SQL only
+//! under [`database`] and what builds on it ([`store`], [`logs`]); these do not know each other, but for what a source and a
+//! sink share ([`sources::stop`], librdkafka's clients). [`wiring`] alone joins them, and the verbs of [`upkeep`] use its parts.
 
 pub mod check;
 pub mod cli;

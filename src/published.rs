@@ -1,4 +1,5 @@
-//! What the pipeline has published and how it is: written by the wiring, read by the HTTP side, locked by neither.
+//! What the pipeline has published and how it is: written by the wiring, read by the HTTP side. Series are swapped in whole; what has a
+//! lock here is small, and held for no longer than a copy takes.
 
 use arc_swap::ArcSwapOption;
 use dataflows::{names::Names, registry::Snapshot, time::Millis};
@@ -67,7 +68,7 @@ pub struct OwnHealth {
 #[derive(Debug)]
 pub struct Checks(pub Mutex<BTreeMap<&'static str, Result<(), String>>>);
 
-/// The names of the checks, in the order shown.
+/// The names of the checks.
 pub const CHECKS: [&str; 5] = ["database", "kafka", "catch_up", "commits", LEASE_CHECK];
 
 /// What an instance can be asked that reads and commits nothing yet.

@@ -50,9 +50,11 @@ fn exists(file: &Path) -> Result<(), Failure> {
             "`{shown}` is a directory; name the files in it, as in `{shown}/*.ndjson`"
         )));
     }
-    if file == Path::new("-") || file.exists() {
-        return Ok(());
-    }
     let where_from = "relative names start at the current directory";
-    Err(Failure::Misuse(format!("`{shown}` does not exist; check the name ({where_from})")))
+    match file.try_exists() {
+        _ if file == Path::new("-") => Ok(()),
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::Misuse(format!("`{shown}` does not exist; check the name ({where_from})"))),
+        Err(error) => Err(Failure::Misuse(format!("`{shown}` cannot be looked at: {error}"))),
+    }
 }

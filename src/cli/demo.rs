@@ -24,7 +24,8 @@ Needs nothing else: the broker is inside. Then look at
   http://localhost:8153/metrics   http://localhost:8153/readyz   http://localhost:8153/api/v1/snapshot
 Ctrl-C ends it. Unless told otherwise, 1% of the events come twice, all come up to 2s late, and
 0.2% of the records are garbage, so that the series that count such things move; a job counts as
-lost after 10m (with --speed 1: 200m). Job logs lie in a database of its own (not with --state):
+lost after 10m (with --speed 1: 200m). State that variables or a file name is not touched: it
+goes with the demo, or, with --state, stays in a new place, to be looked at. Job logs lie in a database of its own (not with --state):
 a year of monthly partitions, of which one falls due every 10s, is archived, and is dropped
 unless something is in the way.";
 
@@ -66,7 +67,8 @@ impl Demo {
             agents: self.fleet.agents,
             noise: self.fleet.noise(NOISE),
             ends_after: self.ends_after,
-            temporary_state: *loaded.origin("state") == Origin::Default,
+            // one that a shell or a file names is that of a pipeline
+            temporary_state: !matches!(loaded.origin("state"), Origin::Flag(_)),
         };
         logged(config, |config| demo::run(config, &options))
     }

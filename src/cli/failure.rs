@@ -1,5 +1,6 @@
 //! How a verb can fail, as the exit code says it and as people read it.
 
+use super::out::tell;
 use crate::{config::fault::ConfigError, store::StoreError, wiring::RunError};
 use dataflows::{graph::StartError, state::Unusable};
 use std::{error::Error, fmt::Write as _};
@@ -77,7 +78,7 @@ impl Failure {
         if let Self::Arguments(error) = self {
             let _ = error.print();
         } else {
-            eprint!("{}", self.message());
+            tell(&self.message());
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Failure,
     fleet::{FleetFlags, rate},
+    out::tell,
     settings::SettingFlags,
 };
 use crate::{
@@ -65,14 +66,14 @@ impl Generate {
         let (start_ms, to_kafka) = (options.fleet.start_ms, options.target == Target::Kafka);
         let made = generate(&config, options).map_err(anyhow::Error::from)?;
         if to_kafka && let Some(note) = ahead(start_ms, made.last_ms, wall_ms()) {
-            eprintln!("{note}");
+            tell(&format!("{note}\n"));
         }
         if std::io::stderr().is_terminal() && !made.cut_short {
             let counts = made.counts;
-            eprintln!(
-                "{} jobs: {} events, {} of them twice, {} records of garbage",
+            tell(&format!(
+                "{} jobs: {} events, {} of them twice, {} records of garbage\n",
                 made.jobs, counts.events, counts.duplicates, counts.garbage
-            );
+            ));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Does `work` with its logs on standard error. (`run`, whose output they are, sets them up itself.)
-pub fn logged(config: Config, work: impl FnOnce(Config) -> Result<(), RunError>) -> Result<(), Failure> {
+pub fn logged<T>(config: Config, work: impl FnOnce(Config) -> Result<T, RunError>) -> Result<T, Failure> {
     telemetry::init(&config.log_level, Target::Stderr, config.log_burst)
         .map_err(|error| RunError::Settings(error.into()))?;
     let ended = work(config);

@@ -101,7 +101,7 @@ pub fn start(
     match cli.verb {
         Verb::Run(verb) => verb.start(around),
         Verb::Demo(verb) => verb.start(around),
-        Verb::Replay(verb) => verb.start(around),
+        Verb::Replay(verb) => verb.start(around, out),
         Verb::Generate(verb) => verb.start(around),
         Verb::Check(verb) => verb.start(around, out),
         Verb::Config(ConfigVerb::Show(verb)) => verb.start(around, out),

@@ -1,4 +1,4 @@
-//! Where a verb's result goes. A reader that has seen enough, as `head`, is no error: the verb goes on to its end, and its
+//! Where a verb's result goes, and what it tells people on the way. A reader that has seen enough, as `head`, is no error: the verb goes on to its end, and its
 //! exit code is what it would have been.
 
 use super::Failure;
@@ -7,6 +7,12 @@ use std::io::{ErrorKind, Result, Write};
 /// Writes a verb's result.
 pub fn print(out: &mut dyn Write, text: &str) -> std::result::Result<(), Failure> {
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(anyhow::Error::from)?)
+}
+
+/// Writes to standard error. Where nobody reads it, or it cannot be written, there is nowhere left to say so: the exit code
+/// speaks for itself.
+pub fn tell(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Hides from the verb that nobody reads on.

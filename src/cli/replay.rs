@@ -1,13 +1,22 @@
 //! `replay`: files to the final exposition and a summary.
 
-use super::{Failure, logged::logged, settings::SettingFlags};
+use super::{
+    Failure,
+    logged::logged,
+    out::{print, tell},
+    settings::SettingFlags,
+};
 use crate::{
     config::{environment::Surroundings, table::verbs},
     store::StateUrl,
-    wiring::{self, InputFormat, ReplayOptions},
+    wiring::{self, InputFormat, ReplayOptions, Told},
 };
+use anyhow::Context;
 use clap::{Args, ValueEnum};
-use std::path::{Path, PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,7 +56,7 @@ pub struct Replay {
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
     /// Go on where a former replay with the same state has ended, and keep what comes of this one (`sqlite:PATH` or
-    /// `postgres://...`). A file given again is read from where it was left
+    /// `postgres://...`). A file given again is read from where it was left. Waits while another replay has it
     #[arg(long, value_name = "URL")]
     state: Option<StateUrl>,
     /// Log a line for each finished job
@@ -58,7 +67,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub fn start(self, around: &dyn Surroundings) -> Result<(), Failure> {
+    pub fn start(self, around: &dyn Surroundings, out: &mut dyn Write) -> Result<(), Failure> {
         if self.time_origin.is_some() && self.format != Format::JobLog {
             return Err(Failure::Misuse("--time-origin is for --format job-log: events bear their own times".into()));
         }
@@ -78,7 +87,20 @@ impl Replay {
             log_jobs: self.log_jobs,
             state: self.state,
         };
-        logged(config, |config| wiring::replay(config, &options))
+        let Told { hint, summary, series } = logged(config, |config| wiring::replay(config, &options))?;
+        tell(&hint);
+        match (options.metrics_out.as_deref(), series) {
+            (Some(path), Some(series)) if path == Path::new("-") => {
+                tell(&summary);
+                print(out, &series)
+            }
+            (Some(path), Some(series)) => {
+                print(out, &summary)?;
+                let written = std::fs::write(path, series);
+                Ok(written.with_context(|| format!("cannot write the series to `{}`", path.display()))?)
+            }
+            _ => print(out, &summary),
+        }
     }
 }
 

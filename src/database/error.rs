@@ -130,7 +130,14 @@ fn by_sqlstate(code: &str, message: &str) -> DatabaseError {
 /// <https://www.sqlite.org/rescode.html>
 fn by_sqlite_code(code: u32, message: &str) -> DatabaseError {
     const CORRUPT_FILE_SYSTEM: u32 = 8458;
+    const NOT_A_DATABASE: u32 = 26;
     let reason = format!("{message} (SQLite code {code})");
+    if code == NOT_A_DATABASE {
+        return DatabaseError::damaged(
+            SOME_TABLE,
+            format!("{reason}: nothing can be read of it; move it out of the way"),
+        );
+    }
     match (code & 0xff, code) {
         (11, _) | (_, CORRUPT_FILE_SYSTEM) => DatabaseError::damaged(SOME_TABLE, reason),
         // busy, locked, no memory, read-only, interrupted, i/o, full, locking protocol, schema changed
@@ -162,10 +169,10 @@ mod tests {
         for code in [5, 6, 261, 517, 7, 8, 264, 10, 266, 13, 15] {
             assert!(by_sqlite_code(code, "x").is_transient(), "{code}");
         }
-        for code in [1, 3, 14, 19, 23, 26] {
+        for code in [1, 3, 14, 19, 23] {
             assert!(matches!(by_sqlite_code(code, "x"), DatabaseError::Definite { .. }), "{code}");
         }
-        for code in [11, 267, 8458] {
+        for code in [11, 26, 267, 8458] {
             assert!(matches!(by_sqlite_code(code, "x"), DatabaseError::Damaged { .. }), "{code}");
         }
     }

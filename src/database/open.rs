@@ -99,7 +99,7 @@ impl Target {
             .busy_timeout(self.options.lock_patience)
             .disable_statement_logging();
         if self.options.look_only {
-            if !path.exists() {
+            if !path.try_exists().map_err(|error| unseen(path, &error))? {
                 return Err(DatabaseError::absent(format!("there is no file {}", path.display())));
             }
             options = options.pragma("query_only", "1");
@@ -215,6 +215,11 @@ impl Schema {
             None => Ok(Found::Absent),
         }
     }
+}
+
+/// A file that may be there.
+fn unseen(path: &Path, error: &io::Error) -> DatabaseError {
+    DatabaseError::definite(format!("{}: {error}; ask as the user that `run` has, or as root", path.display()))
 }
 
 /// SQLite says "unable to open database file" whatever the reason, and it may be one that passes.

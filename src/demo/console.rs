@@ -153,7 +153,6 @@ fn summary(figures: &Figures) -> String {
 }
 
 /// `0.4s`, `12s`, `3m10s`
-#[expect(clippy::cast_precision_loss, reason = "below ten seconds")]
 fn seconds(span: Option<Millis>) -> String {
     match span {
         None => "-".to_owned(),

@@ -48,7 +48,7 @@ impl Figures {
 
 /// As Prometheus's `histogram_quantile` estimates it: evenly spread within its bucket. `None` of nothing; the last
 /// bound where it lies beyond.
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "an estimate for people")]
+#[expect(clippy::cast_possible_truncation, reason = "an estimate for people")]
 fn quantile(histogram: &Histogram, bounds: &[Millis], q: f64) -> Option<Millis> {
     let rank = histogram.count() as f64 * q;
     let mut below = 0.0;

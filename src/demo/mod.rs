@@ -17,7 +17,8 @@ use crate::{
     fleet::{FleetOptions, NoiseOptions},
     http::BindError,
     published::Published,
-    store::StateUrl,
+    store::{Options, StateUrl, Store, StoreError},
+    upkeep,
     wiring::{self, RunError},
 };
 use anyhow::Context;
@@ -65,6 +66,9 @@ pub fn job_ttl_ms(speed: f64) -> Millis {
 /// Runs until Ctrl-C, SIGTERM or the end of the time given.
 pub fn run(mut config: Config, options: &DemoOptions) -> Result<(), RunError> {
     ask_for_port(config.listen)?;
+    if !options.temporary_state {
+        ask_for_new_state(&config.state)?;
+    }
     let broker = Broker::start(&config.topic, [&config.dead_letter_topic, &config.decision_topic])?;
     config.brokers = broker.address();
     // nobody's real logs
@@ -98,7 +102,7 @@ fn temporary_state(config: &mut Config) -> Result<TempDir, RunError> {
 
 fn fleet(options: &DemoOptions) -> FleetOptions {
     let scale = (options.speed / USUAL.0) * (f64::from(options.agents) / USUAL.1);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "minutes in ms")]
+    #[expect(clippy::cast_possible_truncation, reason = "minutes in ms")]
     let history = (HISTORY_MS as f64 / scale.max(1.0)) as Millis;
     FleetOptions {
         seed: options.seed,
@@ -112,6 +116,23 @@ fn fleet(options: &DemoOptions) -> FleetOptions {
         drops_partitions: false,
         ..FleetOptions::default()
     }
+}
+
+/// What is there was counted from another broker: it cannot be gone on with here, and must not be mixed with a made-up fleet.
+fn ask_for_new_state(state: &StateUrl) -> Result<(), RunError> {
+    upkeep::wait(async {
+        let store = match Store::open_with(state, Options::look_only()).await {
+            Err(StoreError::Absent { .. }) => return Ok(()),
+            opened => opened?,
+        };
+        if store.manifest().await?.epoch == 0 {
+            return Ok(());
+        }
+        Err(RunError::Refused(anyhow::anyhow!(
+            "{state} holds what was counted from another broker, and a demo has its own: give a new `--state`, or none \
+             (`gocdnext-flow state show --state {state}` tells what is there)"
+        )))
+    })
 }
 
 /// Says that the port is taken before anything else is said.

@@ -1,5 +1,5 @@
-//! What `/metrics` and `/api/v1/snapshot` say: one walk over the published snapshot, written by one of three writers; and
-//! what `/api/v1/retention` says of the same.
+//! What `/metrics` and `/api/v1/snapshot` say: one walk over the published snapshot, written as text or as JSON; and what
+//! `/api/v1/retention` says of the same.
 //!
 //! The `prometheus` crate writes neither OpenMetrics nor exemplars, so the text is ours (`docs/adr/0001-*.md`); it
 //! serves for own health and `process_*`. Everything here is a function of what is [`Published`]: a scrape never

@@ -114,7 +114,7 @@ impl Fleet {
     }
 
     /// A span of life in the fleet's own, faster time; at least 1 ms.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "spans of hours, in ms")]
+    #[expect(clippy::cast_possible_truncation, reason = "spans of hours, in ms")]
     fn sped_up(&self, span_ms: Millis) -> Millis {
         ((span_ms as f64 / self.options.speed.max(0.001)) as Millis).max(1)
     }

@@ -158,13 +158,12 @@ impl Plan {
         }
         let (agents, slots) = agents(&pipelines, options, dice);
         let work: f64 = (0..3).map(|pool| work_in_pool(&pipelines, pool)).sum();
-        #[expect(clippy::cast_precision_loss, reason = "a handful of pipelines")]
         let work_of_a_run = work / pipelines.len() as f64;
         Self { tenants, pipelines, agents, run_gap_ms: work_of_a_run / (slots * options.load.max(0.01)) }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "durations of minutes")]
+#[expect(clippy::cast_possible_truncation, reason = "durations of minutes")]
 fn pipeline(tenant: usize, number: u32, options: &FleetOptions, dice: &mut Dice) -> Pipeline {
     let kind = &KINDS[(number as usize + tenant) % KINDS.len()];
     let word = WORDS[(number as usize + tenant * 5) % WORDS.len()];
@@ -184,7 +183,6 @@ fn pipeline(tenant: usize, number: u32, options: &FleetOptions, dice: &mut Dice)
 }
 
 /// Mean work of one run of each pipeline in a pool, summed, in ms of a slot.
-#[expect(clippy::cast_precision_loss, reason = "durations of minutes")]
 fn work_in_pool(pipelines: &[Pipeline], pool: u8) -> f64 {
     let jobs = pipelines.iter().flat_map(|pipeline| &pipeline.jobs).filter(|job| job.pool == pool);
     jobs.map(|job| job.usual_ms as f64 * MEAN_LENGTH).sum()

@@ -43,7 +43,6 @@ impl Dice {
     }
 
     /// [0, 1)
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit an f64 exactly")]
     pub fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * UNIT
     }

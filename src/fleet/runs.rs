@@ -187,7 +187,7 @@ impl Fleet {
         self.after(pause, Action::JobStarts(attempt));
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "durations of minutes, in ms")]
+    #[expect(clippy::cast_possible_truncation, reason = "durations of minutes, in ms")]
     pub(super) fn start_job(&mut self, attempt: Attempt) {
         if !self.is_alive(attempt) {
             return;

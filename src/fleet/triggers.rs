@@ -28,7 +28,6 @@ impl Fleet {
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hours of a day; a gap in ms")]
-    #[expect(clippy::cast_precision_loss, reason = "times in ms")]
     fn next_trigger(&mut self) -> Millis {
         let start = self.options.start_ms;
         let first = self.options.first_hour.map_or(start.div_euclid(HOUR_MS).rem_euclid(24), i64::from);

@@ -6,7 +6,10 @@
 
 pub mod silence;
 
-use crate::store::{Lease, Store, StoreError};
+use crate::{
+    config::Config,
+    store::{Lease, Store, StoreError},
+};
 use silence::{Silence, Verdict};
 use std::{
     sync::Arc,
@@ -26,6 +29,15 @@ pub struct Claimant {
     /// Tells this process from others of the same name.
     pub process: String,
     pub ttl: Duration,
+}
+
+impl Claimant {
+    /// This process, unlike any other, and unlike itself the next time.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let process = format!("{:032x}", rand::random::<u128>());
+        Self { instance_id: config.instance_id.clone(), process, ttl: config.lease_ttl }
+    }
 }
 
 /// What one who waits has found.

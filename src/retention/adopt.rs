@@ -8,7 +8,7 @@ use super::{
     RetentionError,
     ledger::{Adoption, Ledger},
 };
-use crate::logs::{Found, LogDatabase, LogsError};
+use crate::logs::{Found, LogDatabase};
 use dataflows::{
     event::Id,
     retention::{LedgerRow, Partition, row::has_no_end},
@@ -39,10 +39,8 @@ pub async fn adoptable(
     name: &str,
     lost_after: Millis,
     patience: Duration,
-) -> Result<Adoptable, RetentionError> {
-    let Some(mut survey) = logs.survey(name, patience).await? else {
-        return Err(LogsError::Definite { reason: format!("log_lines has no partition {name}") }.into());
-    };
+) -> Result<Option<Adoptable>, RetentionError> {
+    let Some(mut survey) = logs.survey(name, patience).await? else { return Ok(None) };
     let now = ledger.standing().await?.moment.now;
     let all_have_ended = now.is_past(survey.partition().upper.saturating_add(lost_after));
     let (mut unknown, mut without_end) = (Vec::new(), Vec::new());
@@ -62,7 +60,7 @@ pub async fn adoptable(
             }
         }
     }
-    Ok(Adoptable { partition: survey.partition().clone(), found: survey.found(), unknown, without_end })
+    Ok(Some(Adoptable { partition: survey.partition().clone(), found: survey.found(), unknown, without_end }))
 }
 
 /// Records what was listed, neither more nor less.

@@ -1,4 +1,4 @@
-//! How large the state is, for people and for own health.
+//! How large the state is, for people.
 
 use super::{BLOB, StateUrl, Store, StoreError, unsigned};
 use crate::database::{connection::Connection, url::Place};

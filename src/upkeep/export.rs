@@ -23,7 +23,15 @@ pub struct Exported {
 
 /// Writes the file whole, or leaves alone what is there under its name.
 pub async fn to_file(url: &StateUrl, path: &Path) -> Result<Exported, RunError> {
+    // what a link leads to is written, not the link
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let cannot = || format!("writing {}", path.display());
+    if path.exists() && !path.is_dir() && !path.is_file() {
+        return Err(RunError::Settings(anyhow!(
+            "{} is no file: give `-`, and lead the output there",
+            path.display()
+        )));
+    }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !directory.is_dir() || path.is_dir() {
         let why = if path.is_dir() { "is a directory" } else { "lies in a directory that does not exist" };

@@ -4,7 +4,7 @@ use crate::{
     clock::wall_ms,
     config::Config,
     lease::{self, Claimant, Held, Taken},
-    store::{Manifest, Store},
+    store::{Manifest, Options, Store},
     wiring::RunError,
 };
 use std::sync::Arc;
@@ -23,9 +23,8 @@ pub struct Holding {
 impl Holding {
     /// Opens the state, and makes it where it is not there. `say` hears what is waited for.
     pub async fn take(config: &Config, say: impl FnOnce(String)) -> Result<Self, RunError> {
-        let store = Arc::new(Store::open(&config.state).await?);
-        let process = format!("{:032x}", rand::random::<u128>());
-        let who = Claimant { instance_id: config.instance_id.clone(), process, ttl: config.lease_ttl };
+        let store = Arc::new(super::open(&config.state, Options::default()).await?);
+        let who = Claimant::of(config);
         let seconds = config.lease_ttl.as_secs();
         let told = |holder: &str| {
             say(format!("instance {holder} has not given the state back; looking for {seconds} s whether it lives"));

@@ -32,5 +32,13 @@ pub fn wait<T, E: From<anyhow::Error>>(work: impl Future<Output = Result<T, E>>)
 
 /// Opens state that is there, for looking only.
 async fn open_to_look(url: &StateUrl) -> Result<Store, RunError> {
-    Ok(Store::open_with(url, Options::look_only()).await?)
+    open(url, Options::look_only()).await
+}
+
+/// Opens state; where that fails, says which.
+pub async fn open(url: &StateUrl, options: Options) -> Result<Store, RunError> {
+    Store::open_with(url, options).await.map_err(|error| match RunError::from(error) {
+        RunError::Runtime(error) => RunError::Runtime(error.context(format!("opening the state at {url}"))),
+        other => other,
+    })
 }

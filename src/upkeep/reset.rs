@@ -6,7 +6,7 @@
 use super::{holding::Holding, manifest, open_to_look, show};
 use crate::{
     config::Config,
-    sources::kafka::{self, Point, SourceError, Survey},
+    sources::kafka::{self, Point, Survey},
     store::{Additions, Commit, Manifest, StoreError},
     wiring::{Details, RunError},
 };
@@ -31,11 +31,7 @@ pub async fn plan(config: Config, point: Point) -> Result<Plan, RunError> {
     };
     let asked = config.clone();
     let survey = tokio::task::spawn_blocking(move || kafka::survey(&asked, point)).await;
-    let survey = survey.map_err(anyhow::Error::from)?.map_err(|error| match error {
-        SourceError::Settings(_) => RunError::Settings(error.into()),
-        other => RunError::Runtime(other.into()),
-    })?;
-    Ok(Plan { config, point, survey, before })
+    Ok(Plan { config, point, survey: survey.map_err(anyhow::Error::from)??, before })
 }
 
 fn is_absent(error: &anyhow::Error) -> bool {

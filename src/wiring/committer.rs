@@ -4,6 +4,7 @@
 //! committed: the manifest is read until it tells ([`super::outcome`]).
 
 use super::{
+    RunError,
     details::{Details, LEDGER_LANE},
     outcome::{Outcome, outcome},
     sweeping::{Sweeping, Written},
@@ -48,6 +49,17 @@ pub enum CommitError {
     Rewound { found: u64, expected: u64 },
     #[error(transparent)]
     Store(StoreError),
+}
+
+impl From<CommitError> for RunError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Fenced => Self::Fenced,
+            CommitError::Store(error) => error.into(),
+            CommitError::Rewound { .. } => Self::Refused(error.into()),
+            CommitError::Stopped => Self::Runtime(error.into()),
+        }
+    }
 }
 
 /// Who may write, and from where on.

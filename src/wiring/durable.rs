@@ -62,7 +62,7 @@ impl Durable {
         let stop = Arc::<Stop>::default();
         let store = retried(published, &stop, async || Store::open(url).await).await?;
         let store = Arc::new(pause::probed(store));
-        let who = claimant(config);
+        let who = Claimant::of(config);
         let ha = config.ha;
         let mut unanswered = false;
         let granted = lease::acquire(&store, &who, |waiting| match waiting {
@@ -177,11 +177,6 @@ impl From<StartError> for RunError {
             },
         }
     }
-}
-
-fn claimant(config: &Config) -> Claimant {
-    let process = format!("{:032x}", rand::random::<u128>());
-    Claimant { instance_id: config.instance_id.clone(), process, ttl: config.lease_ttl }
 }
 
 /// Until it is not a transient error any more, or the start is broken off. What it waits for is said once, and all the

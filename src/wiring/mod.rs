@@ -1,4 +1,4 @@
-//! The one place that knows every part: sources, dataflow, sinks, HTTP. The verbs of the command line end here.
+//! The one place that knows every part: sources, dataflow, sinks, HTTP. `run`, `demo` and `replay` end here.
 
 mod checks;
 mod committer;
@@ -20,15 +20,15 @@ pub use details::{Details, LEDGER_LANE, Shape, stream_time};
 pub use durable::{Durable, graph_config};
 pub use pipeline::Pipeline;
 pub use publisher::{PublishError, Publisher};
-pub use replay::{Replayed, read_files, replay};
+pub use replay::{Replayed, Told, read_files, replay};
 pub use results::Takers;
 pub use retention::StateLedger;
 pub use run::{run, run_published, run_until};
 
-use crate::store::StateUrl;
+use crate::{sources::kafka, store::StateUrl};
 use std::path::PathBuf;
 
-/// Why `run`, `demo` or `replay` ended; decides the exit code.
+/// Why `run`, `demo`, `replay` or a verb about stored state ended; decides the exit code.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// Exit code 1.
@@ -44,6 +44,16 @@ pub enum RunError {
     /// Another instance has taken over. Exit code 5.
     #[error("another instance has taken over")]
     Fenced,
+}
+
+impl From<kafka::SourceError> for RunError {
+    fn from(error: kafka::SourceError) -> Self {
+        match error {
+            kafka::SourceError::Settings(_) => Self::Settings(error.into()),
+            kafka::SourceError::Offsets(_) => Self::Refused(error.into()),
+            kafka::SourceError::Fatal(_) | kafka::SourceError::Stopped(_) => Self::Runtime(error.into()),
+        }
+    }
 }
 
 /// What a replayed file holds.

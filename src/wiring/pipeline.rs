@@ -5,7 +5,7 @@
 
 use super::{
     RunError,
-    committer::{CommitError, Committer},
+    committer::Committer,
     durable::{Durable, graph_config},
     publisher::{PublishError, Publisher},
     results::Takers,
@@ -59,11 +59,8 @@ impl Fault {
 impl From<Fault> for RunError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Source(error @ SourceError::Settings(_)) => Self::Settings(error.into()),
-            Fault::Source(error @ SourceError::Offsets(_)) => Self::Refused(error.into()),
-            Fault::Publish(PublishError::Commit(CommitError::Fenced)) => Self::Fenced,
-            Fault::Publish(PublishError::Commit(CommitError::Store(error))) => error.into(),
-            Fault::Publish(PublishError::Commit(error @ CommitError::Rewound { .. })) => Self::Refused(error.into()),
+            Fault::Source(error) => error.into(),
+            Fault::Publish(PublishError::Commit(error)) => error.into(),
             other => Self::Runtime(other.into()),
         }
     }

@@ -85,7 +85,6 @@ impl Sweeping {
 
     /// The share of a cycle that goes with so many bytes of changes.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a ratio")]
     pub fn share(&self, delta: u64) -> f64 {
         delta as f64 / self.size.cycle_bytes() as f64
     }

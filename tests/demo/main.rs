@@ -107,3 +107,24 @@ fn a_port_that_is_taken_is_named_with_the_way_out() {
     assert!(error.contains("--listen"), "{error}");
     assert!(output.stdout.is_empty(), "nothing is promised before");
 }
+
+#[test]
+fn a_pipelines_state_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mine, theirs) = (folder.path().join("mine.db"), folder.path().join("theirs.db"));
+    let run = |arguments: &[&str]| {
+        let mut command = demo(arguments);
+        command.args(["--for", "8s", "--listen", &free_address().to_string()]);
+        command.env("GOCDNEXT_FLOW_STATE", format!("sqlite:{}", theirs.display())).output().unwrap()
+    };
+    assert!(run(&[]).status.success());
+    assert!(!theirs.exists(), "the state that a variable names");
+    let state = format!("sqlite:{}", mine.display());
+    assert!(run(&["--state", &state]).status.success());
+    let kept = std::fs::read(&mine).unwrap();
+    let again = run(&["--state", &state]);
+    let told = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(4), "{told}");
+    assert!(told.contains("counted from another broker") && told.contains("give a new `--state`"), "{told}");
+    assert!(std::fs::read(&mine).unwrap() == kept, "what is there is left as it is");
+}

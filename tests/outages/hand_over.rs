@@ -56,7 +56,6 @@ fn measure(folder: &Path, setup: Setup, store: &str) -> Result<()> {
     let mut pair = Pair::new(folder, setup);
     pair.start(0)?;
     let pending = r#"gocdnext_queue_depth{stage_status="pending"}"#;
-    #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
     let all = |pair: &Pair| pair.shown().is_ok_and(|shown| shown.value(pending) == Some(jobs as f64));
     let begun = Instant::now();
     while !all(&pair) {

@@ -152,7 +152,6 @@ fn watch(stage: &mut Stage, away: Away, stopped: Instant, outage: Duration) -> R
 /// Until all that was sent during the outage is counted.
 fn catch_up(stage: &mut Stage, name: &str, sent: u64, mended: Instant) -> Result<()> {
     let until = Instant::now() + CATCHES_UP_WITHIN;
-    #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
     let sent = sent as f64;
     loop {
         stage.scraper.must_be_well()?;

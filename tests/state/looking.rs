@@ -65,7 +65,8 @@ fn what_is_not_there_is_not_made() {
     assert!(error.contains("there is no state: "), "{error}");
     assert_eq!(fs::read(&scratch.path).unwrap(), b"");
     fs::write(&scratch.path, "no database, but a text of some length ".repeat(50)).unwrap();
-    assert!(state(&["show"], &scratch.url()).failure(1).contains("not a database"));
+    assert!(state(&["show"], &scratch.url()).failure(4).contains("not a database"));
+    assert!(state(&["verify"], &scratch.url()).failure(3).contains("move it out of the way"));
 }
 
 #[test]

@@ -50,7 +50,6 @@ pub fn end(sender: Sender, folder: &Path, mut shown: impl FnMut() -> Result<Arc<
     let letters = letters(&dead_letters(&topic))?;
     let rejected = expected.sum("gocdnext_flow_rejected_total");
     let origins = letters.origins.len();
-    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     let same = rejected == Some(origins as f64);
     ensure!(same, "I5: {rejected:?} records were rejected, {origins} are dead letters");
     Ok(Finding { records, series: compared(&expected), letters: origins, letters_again: letters.again })

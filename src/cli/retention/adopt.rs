@@ -1,6 +1,6 @@
 //! `retention adopt`: the one way out for partitions from before our time.
 
-use super::{parts, plan::failure};
+use super::{explain::no_partition, parts, plan::failure};
 use crate::{
     cli::{
         Failure,
@@ -59,7 +59,8 @@ impl Adopt {
             let logs = LogDatabase::look(&url);
             let listed = retention::adoptable(&logs, &ledger, &self.partition, lost_after(&config), PATIENCE)
                 .await
-                .map_err(failure)?;
+                .map_err(|error| failure(&url, error))?;
+            let listed = listed.ok_or_else(|| no_partition(&self.partition))?;
             let warning = warning(&listed);
             let asking = Confirmation::of(self.yes, &warning)?;
             if !asking.get(&warning).await {
@@ -67,7 +68,7 @@ impl Adopt {
             }
             // state that is there: nothing was made to look at it
             let (_, ledger) = parts(&config, Options::default()).await?;
-            retention::adopt(&ledger, &listed, &self.reason).await.map_err(failure)?;
+            retention::adopt(&ledger, &listed, &self.reason).await.map_err(|error| failure(&url, error))?;
             Ok(format!("{}: {} jobs adopted\n", self.partition, listed.unknown.len() + listed.without_end.len()))
         })?;
         print(out, &told)

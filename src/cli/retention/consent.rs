@@ -60,7 +60,8 @@ pub async fn consent(config: &Config, change: Change) -> Result<(), Failure> {
     }
     let would = match seen {
         Ok(Seen { logs, ledger, foreseen }) => {
-            let fates = fate(&logs, &ledger, &after, &foreseen.due).await.map_err(failure)?;
+            let fates =
+                fate(&logs, &ledger, &after, &foreseen.due).await.map_err(|error| failure(logs.url(), error))?;
             Ok((foreseen.closed, fates))
         }
         Err(why) => Err(why.message()),
@@ -101,7 +102,7 @@ struct Seen {
 async fn see(config: &Config, before: &Policies, after: &Policies) -> Result<Seen, Failure> {
     let (url, ledger) = parts(config, Options::look_only()).await?;
     let logs = LogDatabase::look(&url);
-    let catalogue = logs.catalogue().await.map_err(|error| failure(error.into()))?;
+    let catalogue = logs.catalogue().await.map_err(|error| failure(logs.url(), error.into()))?;
     let standing = ledger.standing().await.map_err(RunError::from)?;
     let foreseen = foresee(&standing, &catalogue, before, after);
     Ok(Seen { logs, ledger, foreseen })

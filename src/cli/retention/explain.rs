@@ -42,22 +42,25 @@ impl Explain {
         let told = upkeep::wait(async {
             let (url, ledger) = parts(&config, Options::look_only()).await?;
             if let Ok(job) = self.subject.parse::<Uuid>() {
-                let known = ledger.known(&[job.as_u128()]).await.map_err(|error| failure(error.into()))?;
-                let policies = ledger.0.policies().await.map_err(|error| failure(error.into()))?;
+                let known = ledger.known(&[job.as_u128()]).await.map_err(|error| failure(&url, error.into()))?;
+                let policies = ledger.0.policies().await.map_err(|error| failure(&url, error.into()))?;
                 return Ok(of_job(job, &known, &policies));
             }
             let logs = LogDatabase::look(&url);
-            let found = retention::look_at(&logs, &ledger, &self.subject).await.map_err(failure)?;
+            let found =
+                retention::look_at(&logs, &ledger, &self.subject).await.map_err(|error| failure(&url, error))?;
             let Some((partition, outcome)) = found else {
-                return Err(Failure::Misuse(format!(
-                    "log_lines has no partition {}; `gocdnext-flow retention plan` shows those there are",
-                    self.subject
-                )));
+                return Err(no_partition(&self.subject));
             };
             Ok(told_one(&partition, &outcome))
         })?;
         print(out, &told)
     }
+}
+
+pub(super) fn no_partition(name: &str) -> Failure {
+    let shown = "`gocdnext-flow retention plan` shows those there are";
+    Failure::Misuse(format!("log_lines has no partition {name}; {shown}"))
 }
 
 fn of_job(job: Uuid, known: &retention::Known, policies: &Policies) -> String {

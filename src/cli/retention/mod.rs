@@ -13,8 +13,9 @@ use crate::{
     config::{Config, environment::Surroundings},
     logs::LogsUrl,
     retention::Order,
-    store::{Options, Store},
-    wiring::{RunError, StateLedger},
+    store::Options,
+    upkeep,
+    wiring::StateLedger,
 };
 use clap::Subcommand;
 use std::{io::Write, sync::Arc};
@@ -50,7 +51,7 @@ async fn parts(config: &Config, options: Options) -> Result<(LogsUrl, StateLedge
                 .into(),
         ));
     };
-    let store = Store::open_with(&config.state, options).await.map_err(RunError::from)?;
+    let store = upkeep::open(&config.state, options).await?;
     Ok((logs, StateLedger(Arc::new(store))))
 }
 

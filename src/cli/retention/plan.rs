@@ -8,7 +8,7 @@ use super::{
 use crate::{
     cli::{Failure, out::print, settings::SettingFlags},
     config::{environment::Surroundings, table::verbs},
-    logs::LogDatabase,
+    logs::{LogDatabase, LogsUrl},
     retention::{self, RetentionError},
     store::Options,
     upkeep,
@@ -41,7 +41,7 @@ impl Plan {
         let report = upkeep::wait(async {
             let (url, ledger) = parts(&config, Options::look_only()).await?;
             let logs = LogDatabase::look(&url);
-            retention::run(&logs, &ledger, &order(&config, true)).await.map_err(failure)
+            retention::run(&logs, &ledger, &order(&config, true)).await.map_err(|error| failure(&url, error))
         })?;
         match self.format {
             Format::Table => print(out, &told(&report)),
@@ -50,9 +50,10 @@ impl Plan {
     }
 }
 
-pub(super) fn failure(error: RetentionError) -> Failure {
+/// `logs`: where they are.
+pub(super) fn failure(logs: &LogsUrl, error: RetentionError) -> Failure {
     match error {
         RetentionError::State(error) => RunError::from(error).into(),
-        RetentionError::Logs(error) => Failure::Other(error.into()),
+        RetentionError::Logs(error) => Failure::Other(anyhow::Error::new(error).context(format!("asking {logs}"))),
     }
 }

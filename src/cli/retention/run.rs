@@ -48,9 +48,9 @@ impl Run {
             let logs = if self.dry_run {
                 LogDatabase::look(&url)
             } else {
-                LogDatabase::open(&url).await.map_err(|error| failure(error.into()))?
+                LogDatabase::open(&url).await.map_err(|error| failure(&url, error.into()))?
             };
-            retention::run(&logs, &ledger, &order(&config, self.dry_run)).await.map_err(failure)
+            retention::run(&logs, &ledger, &order(&config, self.dry_run)).await.map_err(|error| failure(&url, error))
         })?;
         match self.format {
             Format::Table => print(out, &told(&report)),

@@ -1,7 +1,8 @@
 //! Asks people before something is lost; scripts say `--yes`.
 
 use super::Failure;
-use std::io::{self, IsTerminal, Write};
+use crate::cli::out::tell;
+use std::io::{self, IsTerminal};
 use tokio::sync::oneshot;
 
 /// Whether somebody can be asked.
@@ -33,7 +34,7 @@ impl Confirmation {
             Self::ToAsk => tokio::select! {
                 answer = ask(warning) => answer,
                 _ = tokio::signal::ctrl_c() => {
-                    eprintln!();
+                    tell("\n");
                     false
                 }
             },
@@ -43,9 +44,7 @@ impl Confirmation {
 
 /// A thread of its own waits for the line: nothing can end its waiting, and nobody waits for it.
 async fn ask(warning: &str) -> bool {
-    eprint!("{warning}Type yes to go on: ");
-    // the answer does not depend on whether the question was seen
-    let _ = io::stderr().flush();
+    tell(&format!("{warning}Type yes to go on: "));
     let (tell, told) = oneshot::channel();
     std::thread::spawn(move || {
         let mut line = String::new();

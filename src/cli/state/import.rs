@@ -5,7 +5,10 @@ use super::{
     confirm::{Confirmation, declined},
 };
 use crate::{
-    cli::{out::print, settings::SettingFlags},
+    cli::{
+        out::{print, tell},
+        settings::SettingFlags,
+    },
     config::{environment::Surroundings, table::verbs},
     upkeep,
 };
@@ -43,7 +46,7 @@ impl Import {
             let plan = upkeep::import::plan(config, &self.file, self.replace).await?;
             let warning = plan.warning();
             let asking = warning.as_deref().map(|warning| Confirmation::of(self.yes, warning)).transpose()?;
-            let held = plan.hold(|waiting| eprintln!("{waiting}")).await?;
+            let held = plan.hold(|waiting| tell(&format!("{waiting}\n"))).await?;
             if let (Some(asking), Some(warning)) = (asking, &warning)
                 && !asking.get(warning).await
             {

@@ -5,7 +5,10 @@ use super::{
     confirm::{Confirmation, declined},
 };
 use crate::{
-    cli::{out::print, settings::SettingFlags},
+    cli::{
+        out::{print, tell},
+        settings::SettingFlags,
+    },
     config::{environment::Surroundings, table::verbs},
     upkeep,
 };
@@ -57,7 +60,7 @@ impl Rebucket {
             let Some(plan) = upkeep::rebucket::plan(config, buckets).await? else {
                 return Ok("nothing to do: the stored series have these bounds\n".to_owned());
             };
-            let held = plan.hold(|waiting| eprintln!("{waiting}")).await?;
+            let held = plan.hold(|waiting| tell(&format!("{waiting}\n"))).await?;
             match agreed(held.warning(), self.yes).await {
                 Ok(()) => Ok(held.carry_out().await?),
                 Err(failure) => {

@@ -6,8 +6,8 @@ use crate::{
     lease::Held,
     published::Published,
     sources::{files::Marks, stop::Stop},
-    store::StateUrl,
-    wiring::{committer::Committer, durable::Durable},
+    store::{Options, StateUrl, Store},
+    wiring::{Details, committer::Committer, durable::Durable},
 };
 use anyhow::Context;
 use dataflows::{graph::Running, ledger::Ledger, names::Names, settings::Settings, state::Pace, time::Epoch};
@@ -31,6 +31,7 @@ impl Kept {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.context("starting the asynchronous runtime")?;
         let published = Published::new(names);
+        runtime.block_on(fits(url, config))?;
         let (held, durable) = runtime.block_on(Durable::acquire(url, config, "", &published))?;
         if durable.manifest.epoch > 0 {
             tracing::info!(
@@ -79,4 +80,11 @@ impl Kept {
         }
         self.runtime.shutdown_timeout(Duration::from_millis(200));
     }
+}
+
+/// Refuses state of a pipeline at once, not when its lease is free. Whatever else is wrong shows when it is acquired.
+async fn fits(url: &StateUrl, config: &Config) -> Result<(), RunError> {
+    let looked = async { Store::open_with(url, Options::look_only()).await?.manifest().await };
+    let Ok(manifest) = looked.await else { return Ok(()) };
+    Details::read(&manifest, "", &config.dataflow).map(drop)
 }

@@ -9,7 +9,7 @@ mod folding;
 mod kept;
 mod reading;
 
-use super::{ReplayOptions, RunError, committer::CommitError, results::takers};
+use super::{ReplayOptions, RunError, results::takers};
 use crate::{
     clock::wall_ms,
     config::Config,
@@ -25,7 +25,7 @@ use crate::{
     },
     summary::{Summary, Tally},
 };
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use dataflows::{
     graph::{self, Running},
     ledger::Ledger,
@@ -40,7 +40,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kept::Kept;
 use reading::{Common, Reading};
 use std::{
-    io::{self, IsTerminal, Write},
+    fs::OpenOptions,
+    io::{self, IsTerminal},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -61,47 +62,42 @@ pub struct Replayed {
     pub hint: String,
 }
 
-/// Reads every file to its end, then writes the final exposition and a summary.
-pub fn replay(config: Config, options: &ReplayOptions) -> Result<(), RunError> {
+/// What to tell of a replay.
+#[derive(Debug)]
+pub struct Told {
+    /// As in [`Replayed`].
+    pub hint: String,
+    pub summary: String,
+    /// The final exposition, if it was asked for.
+    pub series: Option<String>,
+}
+
+/// Reads every file to its end.
+pub fn replay(config: Config, options: &ReplayOptions) -> Result<Told, RunError> {
     let settings = config.dataflow.clone();
-    let to_stdout = options.metrics_out.as_deref() == Some(Path::new("-"));
-    if let Some(path) = options.metrics_out.as_deref().filter(|_| !to_stdout) {
-        check_target(path)?;
+    if let Some(path) = options.metrics_out.as_deref().filter(|path| *path != Path::new("-")) {
+        check_target(path).map_err(|problem| {
+            RunError::Settings(anyhow!("the series cannot be written to `{}`: {problem}", path.display()))
+        })?;
     }
-    let replayed = read_files(config, options)?;
-    eprint!("{}", replayed.hint);
-    let summary = replayed.summary.to_string();
-    if let Some(path) = &options.metrics_out {
-        let text = expose(replayed, &settings);
-        if to_stdout {
-            eprint!("{summary}");
-            return print(&text);
-        }
-        std::fs::write(path, text).with_context(|| format!("cannot write the series to `{}`", path.display()))?;
-    }
-    print(&summary)
+    let mut replayed = read_files(config, options)?;
+    let (hint, summary) = (std::mem::take(&mut replayed.hint), replayed.summary.to_string());
+    let series = options.metrics_out.as_ref().map(|_| expose(replayed, &settings));
+    Ok(Told { hint, summary, series })
 }
 
 /// Better refused now than after an hour of reading.
-fn check_target(path: &Path) -> Result<(), RunError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let problem = if path.is_dir() {
-        "it is a directory"
-    } else if parent.is_some_and(|parent| !parent.is_dir()) {
-        "its directory does not exist"
-    } else {
-        return Ok(());
-    };
-    Err(RunError::Settings(anyhow!("the series cannot be written to `{}`: {problem}", path.display())))
-}
-
-fn print(text: &str) -> Result<(), RunError> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // a reader that has seen enough, as `head`
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other.context("cannot write to standard output")?),
+fn check_target(path: &Path) -> Result<(), String> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() {
+        return Err("it is a directory".to_owned());
     }
+    if !parent.is_dir() {
+        return Err("its directory does not exist".to_owned());
+    }
+    let writable =
+        if path.exists() { OpenOptions::new().append(true).open(path) } else { tempfile::tempfile_in(parent) };
+    writable.map(drop).map_err(|error| error.to_string())
 }
 
 /// What a scrape at the end of the log would have shown.
@@ -228,10 +224,8 @@ impl From<SourceError> for RunError {
 impl From<FoldError> for RunError {
     fn from(error: FoldError) -> Self {
         match error {
-            FoldError::Commit(CommitError::Fenced) => Self::Fenced,
-            FoldError::Commit(CommitError::Store(error)) => error.into(),
-            FoldError::Commit(error @ CommitError::Rewound { .. }) => Self::Refused(error.into()),
-            other => Self::Runtime(other.into()),
+            FoldError::Commit(error) => error.into(),
+            other @ FoldError::Letters(_) => Self::Runtime(other.into()),
         }
     }
 }
