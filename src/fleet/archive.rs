@@ -4,9 +4,9 @@ use super::{
     Fleet,
     calendar::Action,
     runs::{Job, Run},
-    writer::{Trace, date, month_start},
+    writer::Trace,
 };
-use dataflows::{event::ArchiveResult, time::Millis};
+use dataflows::{event::ArchiveResult, retention::month::Month, time::Millis};
 
 /// After so many failed tries a log is given up.
 const MAX_TRIES: u8 = 6;
@@ -73,16 +73,15 @@ impl Fleet {
     /// Drops the partition whose time has come, and returns at the start of the next month. The first sweep drops
     /// one too, so that a fleet that lives for minutes shows it.
     pub(super) fn sweep(&mut self) {
-        let (year, month, _) = date(self.now.div_euclid(86_400_000));
-        let this_month = year * 12 + month - 1;
-        let due = this_month - MONTHS_KEPT - 1;
+        let month = Month::of(self.now);
+        let due = month.plus(-MONTHS_KEPT - 1);
         if self.dropped_month.is_none_or(|dropped| dropped < due) {
-            let (year, month) = (due.div_euclid(12), due.rem_euclid(12) + 1);
-            self.say_partition_dropped(&format!("log_lines_y{year:04}m{month:02}"), month_start(year, month + 1));
+            let partition = due.partition();
+            self.say_partition_dropped(&partition.name, partition.upper);
             self.dropped_month = Some(due);
         }
         // three in the morning, when few write logs
-        let next = month_start(year, month + 1) + 3 * 3_600_000;
+        let next = month.plus(1).begin() + 3 * 3_600_000;
         self.calendar.push(next, Action::RetentionSweep);
     }
 }

@@ -28,7 +28,7 @@ pub use options::{DEFAULT_START_MS, FleetOptions};
 
 use agents::{Agent, Pool};
 use calendar::{Action, Calendar};
-use dataflows::time::Millis;
+use dataflows::{retention::month::Month, time::Millis};
 use plan::{POOLS, Plan};
 use random::Dice;
 use runs::Place;
@@ -62,8 +62,8 @@ pub struct Fleet {
     pools: Vec<Pool>,
     jobs_made: u64,
     open_archives: u64,
-    /// The month, counted from year 0, of the newest partition that was dropped.
-    dropped_month: Option<i64>,
+    /// Of the newest partition that was dropped.
+    dropped_month: Option<Month>,
 }
 
 impl Fleet {

@@ -141,7 +141,7 @@ pub fn rfc3339(time: Millis) -> [u8; 24] {
 
 /// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar. Years are taken to begin
 /// in March, so that the leap day is the last of one and months have a regular pattern.
-pub fn date(days: i64) -> (i64, i64, i64) {
+fn date(days: i64) -> (i64, i64, i64) {
     const DAYS_IN_400_YEARS: i64 = 146_097;
     // from 0000-03-01, which is 719,468 days before 1970-01-01
     let days = days + 719_468;
@@ -155,17 +155,6 @@ pub fn date(days: i64) -> (i64, i64, i64) {
     (cycle * 400 + year + i64::from(month <= 2), month, day)
 }
 
-/// The first moment of a month; months count on from 12 into the next years, and below 1 into the last.
-pub fn month_start(year: i64, month: i64) -> Millis {
-    let months = year * 12 + month - 1;
-    let (year, month) = (months.div_euclid(12), months.rem_euclid(12) + 1);
-    // years from March again, see `date`
-    let year = year - i64::from(month <= 2);
-    let from_march = if month > 2 { month - 3 } else { month + 9 };
-    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    (days + (153 * from_march + 2) / 5 - 719_468) * DAY_MS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,15 +165,6 @@ mod tests {
             let expected = jiff::Timestamp::from_millisecond(time).unwrap();
             let text = String::from_utf8(rfc3339(time).to_vec()).unwrap();
             assert_eq!(text, format!("{expected:.3}"), "{time}");
-        }
-    }
-
-    #[test]
-    fn months_start_where_dates_say() {
-        for months in -100..30_000 {
-            let start = month_start(0, months);
-            let (year, month, day) = date(start.div_euclid(DAY_MS));
-            assert_eq!((year * 12 + month, day, start.rem_euclid(DAY_MS)), (months, 1, 0));
         }
     }
 
