@@ -282,7 +282,7 @@ impl Reader {
             KafkaError::MessageConsumptionFatal(_) => Err(fatal(error)),
             // the watcher's questions are answered all the same, so only this tells of it
             KafkaError::MessageConsumption(_) if *partition >= 0 => {
-                self.unread.stuck(partition_number(*partition), reason);
+                self.unread.stuck(partition_number(*partition), reason, Instant::now());
                 Ok(())
             }
             other => {

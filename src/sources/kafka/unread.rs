@@ -1,9 +1,8 @@
 //! What stands in the way of reading, though the brokers answer: a topic that may be listed to a user and not be read by him
 //! (the right DESCRIBE without READ), a partition with records that the client cannot take apart.
 //!
-//! The client tells a refusal once. So it stands until something is read: a record, or the end of a partition. A topic
-//! at rest gives neither by itself; the reader asks for its ends as long as a refusal stands. A partition that is stuck is
-//! told of again and again, and stands until something of it is read.
+//! The client may tell either once. So a refusal stands until something is read, and a stuck partition until something of
+//! it is: a record, or its end. A topic at rest gives neither by itself; the reader asks for its ends meanwhile.
 
 use super::client::Health;
 use dataflows::feed::Partition;
@@ -19,25 +18,27 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Unread {
     health: Health,
-    /// When it was asked last, if a refusal stands.
-    refused: Option<Instant>,
+    refused: bool,
     /// Why, in librdkafka's words.
     stuck: BTreeMap<Partition, String>,
+    /// When the ends were asked for last, or the trouble began.
+    asked: Option<Instant>,
 }
 
 impl Unread {
     pub fn new(health: Health) -> Self {
-        Self { health, refused: None, stuck: BTreeMap::new() }
+        Self { health, refused: false, stuck: BTreeMap::new(), asked: None }
     }
 
     pub fn refused(&mut self, now: Instant) {
-        if self.refused.is_none() {
-            self.refused = Some(now);
+        self.asked.get_or_insert(now);
+        if !std::mem::replace(&mut self.refused, true) {
             self.health.may_read(false);
         }
     }
 
-    pub fn stuck(&mut self, partition: Partition, reason: &str) {
+    pub fn stuck(&mut self, partition: Partition, reason: &str, now: Instant) {
+        self.asked.get_or_insert(now);
         if self.stuck.insert(partition, reason.to_owned()).as_deref() != Some(reason) {
             self.tell();
         }
@@ -45,11 +46,17 @@ impl Unread {
 
     /// Something was read of a partition. For each record: cheap.
     pub fn read(&mut self, partition: Partition) {
-        if self.refused.take().is_some() {
+        if self.asked.is_none() {
+            return;
+        }
+        if std::mem::take(&mut self.refused) {
             self.health.may_read(true);
         }
-        if !self.stuck.is_empty() && self.stuck.remove(&partition).is_some() {
+        if self.stuck.remove(&partition).is_some() {
             self.tell();
+        }
+        if self.stuck.is_empty() {
+            self.asked = None;
         }
     }
 
@@ -61,7 +68,7 @@ impl Unread {
 
     /// Whether the ends are to be asked for now.
     pub fn wants_question(&mut self, now: Instant) -> bool {
-        match &mut self.refused {
+        match &mut self.asked {
             Some(asked) if now.saturating_duration_since(*asked) >= ASK_EVERY => {
                 *asked = now;
                 true
@@ -92,18 +99,21 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_is_stuck_until_something_of_it_is_read() {
-        let health = Health::default();
+    fn a_partition_is_stuck_and_asked_about_until_something_of_it_is_read() {
+        let (health, start) = (Health::default(), Instant::now());
         let mut unread = Unread::new(health.clone());
-        unread.stuck(3, "no such codec");
-        unread.stuck(5, "a wrong checksum");
+        unread.stuck(3, "no such codec", start);
+        unread.stuck(5, "a wrong checksum", start + ASK_EVERY / 2);
         unread.read(4);
         assert_eq!(health.cannot_be_read_on().as_deref(), Some("partition 3 cannot be read on: no such codec"));
+        assert!(unread.wants_question(start + ASK_EVERY) && !unread.wants_question(start + ASK_EVERY));
         unread.read(3);
         assert_eq!(health.cannot_be_read_on().as_deref(), Some("partition 5 cannot be read on: a wrong checksum"));
         health.is_well();
         assert!(health.cannot_be_read_on().is_some(), "answers to questions prove nothing");
+        assert!(unread.wants_question(start + ASK_EVERY * 2));
         unread.read(5);
         assert_eq!(health.cannot_be_read_on(), None);
+        assert!(!unread.wants_question(start + ASK_EVERY * 3));
     }
 }
