@@ -10,6 +10,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     mocking::MockCluster,
     producer::{DefaultProducerContext, Producer},
+    types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 use std::collections::BTreeMap;
 
@@ -86,6 +87,31 @@ fn reading_starts_at_the_offsets_given() {
     let start = StartAt { offsets, topic_id: Some("of another broker".to_owned()) };
     let live = Live::start_from(&config(&brokers, "events"), start);
     live.wait_for_runs(3 + 10);
+}
+
+/// What a broker says of a partition that it cannot give now is told, until it can, also where nothing new is written.
+#[test]
+fn a_partition_that_cannot_be_read_for_a_while_is_named_and_read_on() {
+    use RDKafkaRespErr::{RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, RD_KAFKA_RESP_ERR_POLICY_VIOLATION};
+    let cluster = cluster("events", 1);
+    let brokers = cluster.bootstrap_servers();
+    let producer = producer(&brokers, &[]);
+    send_runs(&producer, "events", 0, 0..5);
+    let live = Live::start(&config(&brokers, "events"));
+    live.wait_for_runs(5);
+    live.wait_until_caught_up();
+    // the second one as by a broker that is behind: when it is asked, it has the offset
+    for (round, error) in
+        [RD_KAFKA_RESP_ERR_POLICY_VIOLATION, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE].iter().enumerate()
+    {
+        cluster.request_errors(RDKafkaApiKey::Fetch, &[*error]);
+        let reason = live.eventually(&format!("{error:?} is told"), || live.check("kafka").err());
+        assert!(reason.contains("partition 0 cannot be read on: "), "{error:?}: {reason}");
+        live.eventually("it is well again", || live.check("kafka").ok());
+        let sent = 5 * (round as u64 + 1);
+        send_runs(&producer, "events", 0, sent..sent + 5);
+        live.wait_for_runs(sent + 5);
+    }
 }
 
 /// What an epoch gives lies in memory until it is committed: its length in time alone would not bound that (I6).

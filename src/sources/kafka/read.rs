@@ -233,7 +233,11 @@ impl Reader {
         }
         if self.unread.wants_question(now) {
             for progress in self.intake.tracker.progress(now) {
-                self.probe(progress.partition, progress.next_offset);
+                if self.unread.is_stuck(progress.partition) {
+                    self.begin_again(progress.partition, progress.next_offset);
+                } else {
+                    self.probe(progress.partition, progress.next_offset);
+                }
             }
         }
         Ok(())
@@ -264,6 +268,18 @@ impl Reader {
         tracing::debug!(partition, next_offset = next.0, ?sought, "asked for the end of a partition again");
     }
 
+    /// As a probe, for a partition that the client has given up: it no longer seeks there.
+    fn begin_again(&self, partition: Partition, next: NextOffset) {
+        let mut list = TopicPartitionList::new();
+        let listed = list.add_partition_offset(&self.topic, kafka_partition(partition), Offset::Offset(next.0));
+        let begun = listed.and_then(|()| {
+            // one that was left unassigned before is just assigned
+            let _ = self.consumer.incremental_unassign(&list);
+            self.consumer.incremental_assign(&list)
+        });
+        tracing::debug!(partition, next_offset = next.0, ?begun, "begins to read a partition again");
+    }
+
     fn fault(&mut self, Said { error, partition, offset, reason }: &Said) -> Result<(), SourceError> {
         self.consumer.context().error(error.clone(), reason);
         match error {
@@ -274,7 +290,7 @@ impl Reader {
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-            ) => self.out_of_range(),
+            ) => self.out_of_range(*partition, reason),
             KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                 self.unread.refused(Instant::now());
                 Ok(())
@@ -293,20 +309,17 @@ impl Reader {
         }
     }
 
-    /// Kafka no longer has the next offset of some partition: the end, told with as much as Kafka still answers.
-    fn out_of_range(&mut self) -> Result<(), SourceError> {
-        let (mut next, mut low, mut high) = (Offsets::new(), Offsets::new(), Offsets::new());
-        for progress in self.intake.tracker.progress(Instant::now()) {
-            let partition = progress.partition;
-            let marks = self.consumer.fetch_watermarks(&self.topic, kafka_partition(partition), ANSWER_WITHIN);
-            let Ok((first, end)) = marks else { break };
-            next.insert(partition, progress.next_offset);
-            low.insert(partition, NextOffset(first));
-            high.insert(partition, NextOffset(end));
+    /// A broker does not have the next offset of a partition. It is gone only where Kafka says so when it is asked: a broker
+    /// may be behind, and one that cannot be asked says nothing.
+    fn out_of_range(&mut self, partition: i32, reason: &str) -> Result<(), SourceError> {
+        let number = partition_number(partition);
+        let marks = self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_WITHIN);
+        if let (Some(next), Ok((low, high))) = (self.intake.tracker.next_offset(number), marks) {
+            let [next, low, high] = [next.0, low, high].map(|offset| Offsets::from([(number, NextOffset(offset))]));
+            start::within(&self.topic, &next, Has { low: &low, high: &high })?;
         }
-        start::within(&self.topic, &next, Has { low: &low, high: &high })?;
-        let said = self.consumer.context().health.take();
-        Err(start::lost(&self.topic, said.as_deref().unwrap_or("which ones cannot be asked now")))
+        self.unread.stuck(number, reason, Instant::now());
+        Ok(())
     }
 }
 

@@ -44,6 +44,10 @@ impl Unread {
         }
     }
 
+    pub fn is_stuck(&self, partition: Partition) -> bool {
+        self.stuck.contains_key(&partition)
+    }
+
     /// Something was read of a partition. For each record: cheap.
     pub fn read(&mut self, partition: Partition) {
         if self.asked.is_none() {
