@@ -2,7 +2,17 @@
 //! exit code is what it would have been.
 
 use super::Failure;
+use clap::ValueEnum;
 use std::io::{ErrorKind, Result, Write};
+
+/// How a verb's result is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For scripts
+    Json,
+}
 
 /// Writes a verb's result.
 pub fn print(out: &mut dyn Write, text: &str) -> std::result::Result<(), Failure> {

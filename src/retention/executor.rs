@@ -9,6 +9,7 @@ use super::{
     examine::{Examined, at_a_glance, examine},
     ledger::Ledger,
 };
+use crate::config::Config;
 use crate::logs::{Drop, Ensured, Found, Lock, LogDatabase, LogsError};
 use dataflows::{
     event::Id,
@@ -38,6 +39,15 @@ impl Default for Order {
     fn default() -> Self {
         let (pause, hold) = (Duration::from_millis(250), Duration::from_secs(60));
         Self { dry_run: false, max_drops: 3, months_ahead: 3, tries: 5, pause, hold }
+    }
+}
+
+impl Order {
+    /// By the settings.
+    #[must_use]
+    pub fn of(config: &Config, dry_run: bool) -> Self {
+        let max_drops = usize::try_from(config.max_drops).unwrap_or(usize::MAX);
+        Self { dry_run, max_drops, months_ahead: config.dataflow.retention.months_ahead, ..Self::default() }
     }
 }
 

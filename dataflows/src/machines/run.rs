@@ -185,7 +185,7 @@ pub(super) fn agrees(bits: u8, event: &RunEvent) -> bool {
 }
 
 /// The bits remembered of a settled attempt: outcome, and whether its dispatch was counted.
-pub(super) mod retired {
+pub(super) mod memo {
     use super::{End, Outcome};
 
     const RECLAIMED: u8 = 7;

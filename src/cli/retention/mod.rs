@@ -12,7 +12,6 @@ use super::Failure;
 use crate::{
     config::{Config, environment::Surroundings},
     logs::LogsUrl,
-    retention::Order,
     store::Options,
     upkeep,
     wiring::StateLedger,
@@ -53,9 +52,4 @@ async fn parts(config: &Config, options: Options) -> Result<(LogsUrl, StateLedge
     };
     let store = upkeep::open(&config.state, options).await?;
     Ok((logs, StateLedger(Arc::new(store))))
-}
-
-fn order(config: &Config, dry_run: bool) -> Order {
-    let max_drops = usize::try_from(config.max_drops).unwrap_or(usize::MAX);
-    Order { dry_run, max_drops, months_ahead: config.dataflow.retention.months_ahead, ..Order::default() }
 }

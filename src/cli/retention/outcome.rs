@@ -1,18 +1,9 @@
 //! What became of each partition, or would, in words and as JSON.
 
 use crate::retention::{Obstacle, Outcome, Report, examine::JOBS_WITHOUT_END};
-use clap::ValueEnum;
 use dataflows::retention::{Fact, Partition, Reason, partitions::told as time};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Format {
-    /// For people
-    Table,
-    /// For scripts
-    Json,
-}
 
 /// One line a partition, those to be made first.
 pub fn told(report: &Report) -> String {

@@ -1,15 +1,18 @@
 //! `retention plan`: what a run would do now, and when the next partitions fall due.
 
 use super::{
-    order, outcome,
-    outcome::{Format, told},
+    outcome::{self, told},
     parts,
 };
 use crate::{
-    cli::{Failure, out::print, settings::SettingFlags},
+    cli::{
+        Failure,
+        out::{Format, print},
+        settings::SettingFlags,
+    },
     config::{environment::Surroundings, table::verbs},
     logs::{LogDatabase, LogsUrl},
-    retention::{self, RetentionError},
+    retention::{self, Order, RetentionError},
     store::Options,
     upkeep,
     wiring::RunError,
@@ -41,7 +44,7 @@ impl Plan {
         let report = upkeep::wait(async {
             let (url, ledger) = parts(&config, Options::look_only()).await?;
             let logs = LogDatabase::look(&url);
-            retention::run(&logs, &ledger, &order(&config, true)).await.map_err(|error| failure(&url, error))
+            retention::run(&logs, &ledger, &Order::of(&config, true)).await.map_err(|error| failure(&url, error))
         })?;
         match self.format {
             Format::Table => print(out, &told(&report)),

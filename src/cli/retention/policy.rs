@@ -2,7 +2,12 @@
 
 use super::consent::{Change, consent};
 use crate::{
-    cli::{Failure, out::print, settings::SettingFlags, state::columns},
+    cli::{
+        Failure,
+        out::{Format, print},
+        settings::SettingFlags,
+        state::columns,
+    },
     config::{environment::Surroundings, table::verbs},
     store::{Options, Store},
     upkeep,
@@ -92,14 +97,6 @@ pub struct List {
     format: Format,
     #[command(flatten)]
     settings: SettingFlags<{ verbs::RETENTION }>,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// For scripts
-    Json,
 }
 
 impl List {

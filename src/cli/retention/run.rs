@@ -1,16 +1,19 @@
 //! `retention run`: carried out now, once.
 
 use super::{
-    order, outcome,
-    outcome::{Format, told},
+    outcome::{self, told},
     parts,
     plan::failure,
 };
 use crate::{
-    cli::{Failure, out::print, settings::SettingFlags},
+    cli::{
+        Failure,
+        out::{Format, print},
+        settings::SettingFlags,
+    },
     config::{environment::Surroundings, table::verbs},
     logs::LogDatabase,
-    retention,
+    retention::{self, Order},
     store::Options,
     upkeep,
 };
@@ -50,7 +53,9 @@ impl Run {
             } else {
                 LogDatabase::open(&url).await.map_err(|error| failure(&url, error.into()))?
             };
-            retention::run(&logs, &ledger, &order(&config, self.dry_run)).await.map_err(|error| failure(&url, error))
+            retention::run(&logs, &ledger, &Order::of(&config, self.dry_run))
+                .await
+                .map_err(|error| failure(&url, error))
         })?;
         match self.format {
             Format::Table => print(out, &told(&report)),

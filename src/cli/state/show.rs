@@ -2,14 +2,17 @@
 
 use super::{Failure, columns};
 use crate::{
-    cli::{out::print, settings::SettingFlags},
+    cli::{
+        out::{Format, print},
+        settings::SettingFlags,
+    },
     config::{environment::Surroundings, table::verbs},
     upkeep::{
         self,
         show::{Holder, Holds, Report},
     },
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::HumanBytes;
 use std::io::Write;
 
@@ -20,14 +23,6 @@ Examples:
   gocdnext-flow state show --format json | jq .offsets
 
 Only looks: it may be called while `run` writes the state, and makes nothing that is not there.";
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// For scripts
-    Json,
-}
 
 /// Print what is stored: manifest, offsets, lease, sizes, counts, ages.
 #[derive(Debug, Args)]

@@ -57,12 +57,7 @@ impl Executor {
         runtime: Handle,
         stop: Arc<Stop>,
     ) -> Self {
-        let order = Order {
-            dry_run: !config.retention_execute,
-            max_drops: usize::try_from(config.max_drops).unwrap_or(usize::MAX),
-            months_ahead: config.dataflow.retention.months_ahead,
-            ..Order::default()
-        };
+        let order = Order::of(config, !config.retention_execute);
         let (executes, ledger, in_trouble) = (config.retention_execute, StateLedger(store), false);
         let (next, old_enough, interval) = (Instant::now(), BTreeSet::new(), config.retention_interval);
         Self {

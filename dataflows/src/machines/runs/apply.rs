@@ -5,7 +5,7 @@ use crate::{
     event::{Kind, RunEvent},
     machines::{
         attempt::{Applied, End, done},
-        run::{self, retired},
+        run::{self, memo},
     },
     series::{Announcement, Pair},
     slab::{NO_SLOT, Slot},
@@ -137,16 +137,16 @@ impl RunsMachine {
             self.announce(event);
         }
         let ends = matches!(event.kind, Kind::JobFinished | Kind::JobRequeued);
-        let agrees = !ends || retired::agrees(bits, &End::of(event));
+        let agrees = !ends || memo::agrees(bits, &End::of(event));
         let id = attempt_print(event.run, event.job, event.attempt);
-        if is_evidence(event) && !retired::is_dispatched(bits) {
+        if is_evidence(event) && !memo::is_dispatched(bits) {
             if let Some(run) = self.find_run(event.run) {
                 self.runs[run].dispatched = true;
                 self.touch_run(run);
             }
             let pair = Pair { project: event.project, pipeline: event.pipeline };
             *self.dispatched_after_all.entry(pair).or_default() += 1;
-            self.memory.insert(id, retired::with_dispatch(bits), Millis::MIN, self.before);
+            self.memory.insert(id, memo::with_dispatch(bits), Millis::MIN, self.before);
             self.note_dispatch_after_all(id, event);
             if agrees {
                 return;

@@ -6,7 +6,7 @@ use crate::{
     machines::{
         Close, Closed,
         attempt::{End, Losses, Outcome, Span, done},
-        run::{Taken, retired},
+        run::{Taken, memo},
     },
     series::Deltas,
     slab::Slot,
@@ -209,7 +209,7 @@ impl RunsMachine {
         let attempt = &self.attempts[slot];
         let end = self.end_of(slot);
         let id = attempt_print(self.runs[attempt.run].id, attempt.job, attempt.number);
-        let bits = retired::bits(end, attempt.has(done::DISPATCH));
+        let bits = memo::bits(end, attempt.has(done::DISPATCH));
         let latest = attempt.latest().unwrap_or(Millis::MIN).max(end.map_or(Millis::MIN, |end| end.time));
         self.remember(id, bits, latest, now);
         self.drop_attempt(slot);
