@@ -95,8 +95,8 @@ impl Replay {
                 print(out, &series)
             }
             (Some(path), Some(series)) => {
-                print(out, &summary)?;
                 let written = std::fs::write(path, series);
+                print(out, &summary)?;
                 Ok(written.with_context(|| format!("cannot write the series to `{}`", path.display()))?)
             }
             _ => print(out, &summary),

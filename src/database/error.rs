@@ -3,6 +3,7 @@
 //! What must stay true: an error of a kind nobody knows is definite. To try again for ever at what cannot succeed hides
 //! it; a restart by the supervisor is the retry of last resort.
 
+use super::DatabaseUrl;
 use sqlx::{migrate::MigrateError, postgres::PgDatabaseError, sqlite::SqliteError};
 use std::{io, time::Duration};
 
@@ -32,6 +33,16 @@ impl DatabaseError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Transient { .. })
+    }
+
+    /// Damage of a whole database, with its name.
+    pub(crate) fn of(self, database: &DatabaseUrl) -> Self {
+        match self {
+            Self::Damaged { table, reason } if table == SOME_TABLE && !reason.starts_with(&database.to_string()) => {
+                Self::Damaged { table, reason: format!("{database}: {reason}") }
+            }
+            other => other,
+        }
     }
 
     pub(crate) fn transient(reason: impl Into<String>) -> Self {
@@ -135,7 +146,7 @@ fn by_sqlite_code(code: u32, message: &str) -> DatabaseError {
     if code == NOT_A_DATABASE {
         return DatabaseError::damaged(
             SOME_TABLE,
-            format!("{reason}: nothing can be read of it; move it out of the way"),
+            format!("{reason}: nothing can be read of it; first move it out of the way"),
         );
     }
     match (code & 0xff, code) {

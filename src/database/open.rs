@@ -143,7 +143,7 @@ impl Target {
 
     /// Makes the schema be there, or only looks whether it is. Any number of instances may do so at once.
     pub(crate) async fn migrate(&self, schema: &Schema, connection: &mut Connection) -> Result<(), DatabaseError> {
-        match schema.found(connection).await? {
+        match schema.found(connection).await.map_err(|error| error.of(&self.url))? {
             Found::UpToDate => return Ok(()),
             Found::Absent if self.options.look_only => {
                 return Err(DatabaseError::absent(format!("{} holds other things or nothing", self.url)));
@@ -225,6 +225,7 @@ fn unseen(path: &Path, error: &io::Error) -> DatabaseError {
 /// SQLite says "unable to open database file" whatever the reason, and it may be one that passes.
 fn explained(path: &Path, error: DatabaseError) -> DatabaseError {
     const CANNOT_OPEN: &str = "(SQLite code 14)";
+    let error = error.of(&DatabaseUrl::sqlite(path));
     let DatabaseError::Definite { reason } = &error else { return error };
     if !reason.ends_with(CANNOT_OPEN) {
         return DatabaseError::definite(format!("{}: {reason}", path.display()));

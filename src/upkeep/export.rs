@@ -26,6 +26,9 @@ pub async fn to_file(url: &StateUrl, path: &Path) -> Result<Exported, RunError> 
     // what a link leads to is written, not the link
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let cannot = || format!("writing {}", path.display());
+    if path.is_symlink() {
+        return Err(RunError::Settings(anyhow!("{} is a link that leads nowhere", path.display())));
+    }
     if path.exists() && !path.is_dir() && !path.is_file() {
         return Err(RunError::Settings(anyhow!(
             "{} is no file: give `-`, and lead the output there",

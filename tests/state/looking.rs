@@ -65,7 +65,7 @@ fn what_is_not_there_is_not_made() {
     assert!(error.contains("there is no state: "), "{error}");
     assert_eq!(fs::read(&scratch.path).unwrap(), b"");
     fs::write(&scratch.path, "no database, but a text of some length ".repeat(50)).unwrap();
-    assert!(state(&["show"], &scratch.url()).failure(4).contains("not a database"));
+    assert!(state(&["show"], &scratch.url()).failure(4).contains("copy.db: file is not a database"));
     let verified = state(&["verify"], &scratch.url());
     assert!(verified.code == Some(3) && verified.out.contains("move it out of the way"), "{verified:?}");
 }

@@ -1,6 +1,6 @@
 //! What is stored and is not what was written is found and named.
 
-use crate::support::{Place, all, blob, bytes, commit, definite, impatient, on_both};
+use crate::support::{Place, all, blob, bytes, commit, impatient, on_both};
 use gocdnext_flow::store::{ChunkId, Damage, Store, StoreError};
 use std::{
     fs::{self, File},
@@ -182,6 +182,6 @@ async fn a_damaged_file_is_told() {
 async fn a_file_that_is_no_database_is_told() {
     let place = Place::sqlite();
     fs::write(place.path(), "epoch,generation\n".repeat(1_000)).unwrap();
-    let reason = definite(Store::open_with(&place.url, impatient()).await);
+    let reason = damage(Store::open_with(&place.url, impatient()).await).reason;
     assert!(reason.contains("not a database") && reason.contains("state.db"), "{reason}");
 }

@@ -90,12 +90,19 @@ pub struct Quiet {
     pub health: Health,
 }
 
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+impl Quiet {
+    /// A line of librdkafka's own. `level`: as syslog's.
+    pub fn line(&self, level: i32, facility: &str, message: &str) {
         if matches!(facility, "FAIL" | "ERROR") {
             self.health.said().reason = Some(message.to_owned());
         }
-        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+        tracing::debug!(target: "librdkafka", level, facility, "{message}");
+    }
+}
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.line(level as i32, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

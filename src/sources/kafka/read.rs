@@ -5,7 +5,7 @@ use super::{
     arena::{Arena, Lent},
     client::Quiet,
     epoch_at, kafka_partition, partition_number,
-    raw::{Burst, Polled, Record, Said},
+    raw::{Burst, Came, Polled, Record, Said},
     start::{self, Has},
     unread::Unread,
     watch::Observation,
@@ -23,6 +23,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 use std::{
+    collections::BTreeSet,
     sync::{PoisonError, atomic::Ordering, mpsc::Receiver},
     time::{Duration, Instant},
 };
@@ -95,6 +96,8 @@ pub struct Reader {
     observations: Receiver<Observation>,
     intake: Intake,
     unread: Unread,
+    /// Partitions whose next offset a broker does not have.
+    doubtful: BTreeSet<Partition>,
     epoch: Epoch,
     epoch_due: Instant,
 }
@@ -121,13 +124,17 @@ impl Reader {
         let (topic, interval) = (config.topic.clone(), config.epoch_interval);
         let unread = Unread::new(consumer.context().health.clone());
         let (epoch, epoch_due) = (first_epoch, Instant::now() + interval);
-        Self { consumer, topic, interval, shared, start, observations, intake, unread, epoch, epoch_due }
+        let doubtful = BTreeSet::new();
+        Self { consumer, topic, interval, shared, start, observations, intake, unread, doubtful, epoch, epoch_due }
     }
 
     /// Reads until stopped. Dropping the reader ends the graph.
     pub fn run(mut self) -> Result<(), SourceError> {
         while !self.shared.stop.is_stopped() {
             self.take_observations()?;
+            if let Some(partition) = self.doubtful.pop_first() {
+                self.ask_for(partition)?;
+            }
             if Instant::now() >= self.epoch_due || self.intake.is_full() {
                 // without room the open epoch grows longer, and nothing more is polled into it
                 if !self.shared.in_flight.wait_for_room(PATIENCE) {
@@ -146,15 +153,17 @@ impl Reader {
         let until_epoch = self.epoch_due.saturating_duration_since(now);
         let wait = whole_ms(self.intake.arena.patience(now).unwrap_or(IDLE_WAIT).min(until_epoch));
         // the first by a poll, which waits and serves whatever else there is; the rest at once
-        match Polled::wait(self.consumer.client(), wait).record() {
-            Some(Ok(record)) => self.take(record)?,
-            // what follows is often its cause, which a burst would only log
-            Some(Err(said)) => {
-                self.fault(&said)?;
-                return self.flush_in_time();
-            }
-            None => {
-                self.intake.tracker.drained(Instant::now());
+        let polled = Polled::wait(self.consumer.client(), wait);
+        match polled.came() {
+            Came::Record(record) => self.take(record)?,
+            other => {
+                match other {
+                    Came::Said(said) => self.fault(&said)?,
+                    Came::Line { facility, text, level } => self.consumer.context().line(level, &facility, &text),
+                    Came::Nothing => self.intake.tracker.drained(Instant::now()),
+                    Came::Record(_) | Came::Other => {}
+                }
+                // what follows an error is often its cause, which a burst would only log
                 return self.flush_in_time();
             }
         }
@@ -235,7 +244,7 @@ impl Reader {
             for progress in self.intake.tracker.progress(now) {
                 if self.unread.is_stuck(progress.partition) {
                     self.begin_again(progress.partition, progress.next_offset);
-                } else {
+                } else if self.unread.is_refused() {
                     self.probe(progress.partition, progress.next_offset);
                 }
             }
@@ -290,7 +299,11 @@ impl Reader {
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange,
-            ) => self.out_of_range(*partition, reason),
+            ) if *partition >= 0 => {
+                self.doubtful.insert(partition_number(*partition));
+                self.unread.stuck(partition_number(*partition), reason, Instant::now());
+                Ok(())
+            }
             KafkaError::MessageConsumption(RDKafkaErrorCode::TopicAuthorizationFailed) => {
                 self.unread.refused(Instant::now());
                 Ok(())
@@ -310,15 +323,14 @@ impl Reader {
     }
 
     /// A broker does not have the next offset of a partition. It is gone only where Kafka says so when it is asked: a broker
-    /// may be behind, and one that cannot be asked says nothing.
-    fn out_of_range(&mut self, partition: i32, reason: &str) -> Result<(), SourceError> {
-        let number = partition_number(partition);
-        let marks = self.consumer.fetch_watermarks(&self.topic, partition, ANSWER_WITHIN);
-        if let (Some(next), Ok((low, high))) = (self.intake.tracker.next_offset(number), marks) {
-            let [next, low, high] = [next.0, low, high].map(|offset| Offsets::from([(number, NextOffset(offset))]));
+    /// may be behind, and one that cannot be asked says nothing. One question a turn, for it may take its time.
+    fn ask_for(&self, partition: Partition) -> Result<(), SourceError> {
+        let marks = self.consumer.fetch_watermarks(&self.topic, kafka_partition(partition), ANSWER_WITHIN);
+        if let (Some(next), Ok((low, high))) = (self.intake.tracker.next_offset(partition), marks) {
+            let [next, low, high] =
+                [next.0, low, high].map(|offset| Offsets::from([(partition, NextOffset(offset))]));
             start::within(&self.topic, &next, Has { low: &low, high: &high })?;
         }
-        self.unread.stuck(number, reason, Instant::now());
         Ok(())
     }
 }

@@ -44,6 +44,10 @@ impl Unread {
         }
     }
 
+    pub fn is_refused(&self) -> bool {
+        self.refused
+    }
+
     pub fn is_stuck(&self, partition: Partition) -> bool {
         self.stuck.contains_key(&partition)
     }

@@ -224,6 +224,9 @@ impl Watcher {
     fn unwell(&mut self, kind: &'static str, reason: &str) {
         // whatever it is, the topic may be another one when it is over
         self.identified = None;
+        if kind != "fewer" {
+            self.fewer = None;
+        }
         if self.said.replace(kind) != Some(kind) {
             tracing::warn!(topic = self.topic, brokers = self.brokers, "{reason}; keeps trying");
         }

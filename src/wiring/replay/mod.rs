@@ -95,9 +95,13 @@ fn check_target(path: &Path) -> Result<(), String> {
     if !parent.is_dir() {
         return Err("its directory does not exist".to_owned());
     }
-    let writable =
-        if path.exists() { OpenOptions::new().append(true).open(path) } else { tempfile::tempfile_in(parent) };
-    writable.map(drop).map_err(|error| error.to_string())
+    let writable = match path.symlink_metadata() {
+        Ok(there) if there.is_file() => OpenOptions::new().append(true).open(path).map(drop),
+        // a pipe has one reader, who takes the first end for the last
+        Ok(_) => Ok(()),
+        Err(_) => tempfile::tempfile_in(parent).map(drop),
+    };
+    writable.map_err(|error| error.to_string())
 }
 
 /// What a scrape at the end of the log would have shown.

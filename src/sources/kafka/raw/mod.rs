@@ -11,7 +11,7 @@ mod topic;
 
 pub(super) use burst::Burst;
 pub(super) use log::log_quietly;
-pub(super) use poll::Polled;
+pub(super) use poll::{Came, Polled};
 pub(super) use record::Record;
 pub(super) use said::Said;
 pub(super) use topic::topic_id;

@@ -4,14 +4,30 @@
 use super::{Record, Said};
 use rdkafka::{
     bindings::{
-        RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_FETCH, rd_kafka_event_destroy, rd_kafka_event_error,
-        rd_kafka_event_error_is_fatal, rd_kafka_event_error_string, rd_kafka_event_message_next, rd_kafka_event_t,
-        rd_kafka_event_topic_partition, rd_kafka_event_type, rd_kafka_message_t, rd_kafka_queue_destroy,
-        rd_kafka_queue_get_consumer, rd_kafka_queue_poll, rd_kafka_topic_partition_destroy,
+        RD_KAFKA_EVENT_ERROR, RD_KAFKA_EVENT_FETCH, RD_KAFKA_EVENT_LOG, rd_kafka_event_destroy, rd_kafka_event_error,
+        rd_kafka_event_error_is_fatal, rd_kafka_event_error_string, rd_kafka_event_log, rd_kafka_event_message_next,
+        rd_kafka_event_t, rd_kafka_event_topic_partition, rd_kafka_event_type, rd_kafka_message_t,
+        rd_kafka_queue_destroy, rd_kafka_queue_get_consumer, rd_kafka_queue_poll, rd_kafka_topic_partition_destroy,
     },
     client::{Client, ClientContext},
 };
-use std::{ffi::CStr, ptr, time::Duration};
+use std::{borrow::Cow, ffi::CStr, ptr, time::Duration};
+
+/// What a poll gave.
+pub enum Came<'a> {
+    /// The queue was empty.
+    Nothing,
+    Record(Record<'a>),
+    Said(Said),
+    /// A line of librdkafka's own.
+    Line {
+        facility: Cow<'a, str>,
+        text: Cow<'a, str>,
+        level: i32,
+    },
+    /// What concerns nobody.
+    Other,
+}
 
 /// What one poll has taken from a consumer's queue; freed when dropped.
 pub struct Polled {
@@ -46,23 +62,41 @@ impl Polled {
         Self { event, message }
     }
 
-    /// `None`: nothing came, or something that concerns nobody.
-    pub fn record(&self) -> Option<Result<Record<'_>, Said>> {
+    pub fn came(&self) -> Came<'_> {
         // SAFETY: where there is a message it lives as long as the event, so while `self` is borrowed, and nobody writes to
         // these fields.
         if let Some(message) = unsafe { self.message.as_ref() } {
-            return Some(Record::of(message));
+            return Record::of(message).map_or_else(Came::Said, Came::Record);
         }
-        self.said().map(Err)
+        // SAFETY: the event is there, or null, which is of no kind.
+        match unsafe { rd_kafka_event_type(self.event) } {
+            RD_KAFKA_EVENT_ERROR => Came::Said(self.said()),
+            RD_KAFKA_EVENT_LOG => self.line(),
+            _ if self.event.is_null() => Came::Nothing,
+            _ => Came::Other,
+        }
     }
 
-    fn said(&self) -> Option<Said> {
+    fn line(&self) -> Came<'_> {
+        let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: an event of this kind is there, and the three places may be written to.
+        let code = unsafe { rd_kafka_event_log(self.event, &raw mut facility, &raw mut text, &raw mut level) };
+        if code != 0 || facility.is_null() || text.is_null() {
+            return Came::Other;
+        }
+        // SAFETY: both texts live as long as the event.
+        unsafe {
+            Came::Line {
+                facility: CStr::from_ptr(facility).to_string_lossy(),
+                text: CStr::from_ptr(text).to_string_lossy(),
+                level,
+            }
+        }
+    }
+
+    fn said(&self) -> Said {
         // SAFETY: an event of this kind is there, and its text lives as long as it does; the partition is ours to give back.
         unsafe {
-            // of no kind where there is no event
-            if rd_kafka_event_type(self.event) != RD_KAFKA_EVENT_ERROR {
-                return None;
-            }
             let text = rd_kafka_event_error_string(self.event);
             let reason =
                 if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() };
@@ -72,7 +106,7 @@ impl Polled {
                 rd_kafka_topic_partition_destroy(place);
             }
             let fatal = rd_kafka_event_error_is_fatal(self.event) != 0;
-            Some(Said::new(rd_kafka_event_error(self.event), fatal, partition, offset, reason))
+            Said::new(rd_kafka_event_error(self.event), fatal, partition, offset, reason)
         }
     }
 }

@@ -28,7 +28,9 @@ impl<'a> Record<'a> {
             let text = rd_kafka_message_errstr(message);
             if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
         };
-        Err(Said::new(message.err, fatal, message.partition, message.offset, reason))
+        // one of no topic is of no partition, whatever its number
+        let partition = if message.rkt.is_null() { -1 } else { message.partition };
+        Err(Said::new(message.err, fatal, partition, message.offset, reason))
     }
 
     pub const fn partition(self) -> i32 {
