@@ -1,5 +1,5 @@
-//! What the pipeline has published and how it is: written by the wiring, read by the HTTP side. Series are swapped in whole; what has a
-//! lock here is small, and held for no longer than a copy takes.
+//! What the pipeline has published and how it is: written by the wiring, read by the HTTP side. Series are
+//! swapped in whole; what has a lock here is small, and held for no longer than a copy takes.
 
 use arc_swap::ArcSwapOption;
 use dataflows::{names::Names, registry::Snapshot, time::Millis};

@@ -1,5 +1,5 @@
 //! The summary of a replay: exact, because it is made of every job's own result rather than of buckets. So it is the one
-//! thing that grows with the log: 48 bytes an attempt, until the end.
+//! thing that grows with the log: 48 bytes an attempt (twice that while its lists grow), until the end.
 //!
 //! Quantiles are by nearest rank. Peaks are taken over the attempts' intervals in event time, who ends in a moment being
 //! out before anyone who starts in it: not the gauges, which move once an epoch.

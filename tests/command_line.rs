@@ -140,3 +140,11 @@ fn a_secret_that_librdkafka_refuses_is_not_shown() {
     assert!(error.contains("no.such.password"), "{error}");
     assert!(!error.contains("hunter2") && !text(&output.stdout).contains("hunter2"), "{error}");
 }
+
+#[test]
+fn an_error_that_nobody_reads_changes_no_exit_code() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = flow(&["config", "show", "--set", "no_such_setting=1"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(2));
+}

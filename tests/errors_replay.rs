@@ -120,6 +120,10 @@ fn a_place_that_cannot_be_written_is_refused_before_reading() {
         assert_eq!(code, Some(2), "{error}");
         assert!(error.contains("no-such-directory/out`"), "{error}");
     }
+    // a directory in which nobody makes files
+    let (code, error) = refusal(&replay(&["--metrics-out", "/proc/out"]).arg(&path).output().unwrap());
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("the series cannot be written to `/proc/out`: "), "{error}");
 }
 
 #[test]

@@ -24,10 +24,10 @@ Needs nothing else: the broker is inside. Then look at
   http://localhost:8153/metrics   http://localhost:8153/readyz   http://localhost:8153/api/v1/snapshot
 Ctrl-C ends it. Unless told otherwise, 1% of the events come twice, all come up to 2s late, and
 0.2% of the records are garbage, so that the series that count such things move; a job counts as
-lost after 10m (with --speed 1: 200m). State that variables or a file name is not touched: it
-goes with the demo, or, with --state, stays in a new place, to be looked at. Job logs lie in a database of its own (not with --state):
-a year of monthly partitions, of which one falls due every 10s, is archived, and is dropped
-unless something is in the way.";
+lost after 10m (with --speed 1: 200m). Its state goes with it, or stays where --state says, which
+must be a new place; one that a variable or a file names is a pipeline's, and is not touched.
+Job logs lie in a database of its own (not with --state): a year of monthly partitions, of which
+one falls due every 10s, is archived, and is dropped unless something is in the way.";
 
 /// So that every series moves.
 const NOISE: NoiseOptions =

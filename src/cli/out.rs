@@ -1,5 +1,5 @@
-//! Where a verb's result goes, and what it tells people on the way. A reader that has seen enough, as `head`, is no error: the verb goes on to its end, and its
-//! exit code is what it would have been.
+//! Where a verb's result goes, and what it tells people on the way. A reader that has seen enough, as `head`, is no error:
+//! the verb goes on to its end, and its exit code is what it would have been.
 
 use super::Failure;
 use clap::ValueEnum;

@@ -38,7 +38,7 @@ impl DatabaseError {
     /// Damage of a whole database, with its name.
     pub(crate) fn of(self, database: &DatabaseUrl) -> Self {
         match self {
-            Self::Damaged { table, reason } if table == SOME_TABLE && !reason.starts_with(&database.to_string()) => {
+            Self::Damaged { table, reason } if table == SOME_TABLE => {
                 Self::Damaged { table, reason: format!("{database}: {reason}") }
             }
             other => other,

@@ -99,8 +99,10 @@ impl Target {
             .busy_timeout(self.options.lock_patience)
             .disable_statement_logging();
         if self.options.look_only {
-            if !path.try_exists().map_err(|error| unseen(path, &error))? {
-                return Err(DatabaseError::absent(format!("there is no file {}", path.display())));
+            match path.try_exists() {
+                Ok(true) => {}
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(unseen(path, &error)),
+                _ => return Err(DatabaseError::absent(format!("there is no file {}", path.display()))),
             }
             options = options.pragma("query_only", "1");
         } else {

@@ -240,3 +240,21 @@ fn counting_goes_on_in_another_database_and_back() {
     count(&scratch.url(), 16);
     must_be_well(&scratch.url());
 }
+
+#[test]
+fn what_a_link_leads_to_is_written_and_what_is_no_file_is_left_alone() {
+    let scratch = Scratch::new();
+    let folder = tempfile::tempdir().unwrap();
+    let [file, link, nowhere, socket] = ["file", "link", "nowhere", "socket"].map(|name| folder.path().join(name));
+    fs::write(&file, "before").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("absent"), &nowhere).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    export(&scratch.url(), &link);
+    assert!(link.is_symlink() && fs::read(&file).unwrap() != b"before");
+    for (place, why) in [(&nowhere, "is a link that leads nowhere"), (&socket, "is no file: give `-`")] {
+        let error = state(&["export", place.to_str().unwrap()], &scratch.url()).failure(2);
+        assert!(error.contains(why), "{error}");
+    }
+    assert!(nowhere.is_symlink() && !socket.is_file() && socket.exists());
+}

@@ -2,7 +2,8 @@
 //!
 //! Two threads, each with a client of its own: the *watcher* ([`watch`]) asks the broker for partitions and ends, and
 //! says how Kafka is; the *reader* ([`read`]) polls records, copies them into arenas, feeds the workers and ends the
-//! epochs. The watcher may block for seconds; the reader asks only whether an offset is gone, once a broker has said so. What must stay true:
+//! epochs. The watcher may block for seconds; the reader asks only whether an offset is gone, once a broker has said so.
+//! What must stay true:
 //! - Ends are listed before anything is read (I2), and again and again, with the wall clock read first.
 //! - Nothing is read before what Kafka has was compared with what was counted ([`start`]).
 //! - A failure never looks like progress: transient ones go to `/readyz` and are tried again, offsets that Kafka no

@@ -155,18 +155,20 @@ impl Reader {
         // the first by a poll, which waits and serves whatever else there is; the rest at once
         let polled = Polled::wait(self.consumer.client(), wait);
         match polled.came() {
-            Came::Record(record) => self.take(record)?,
-            other => {
-                match other {
-                    Came::Said(said) => self.fault(&said)?,
-                    Came::Line { facility, text, level } => self.consumer.context().line(level, &facility, &text),
-                    Came::Nothing => self.intake.tracker.drained(Instant::now()),
-                    Came::Record(_) | Came::Other => {}
-                }
-                // what follows an error is often its cause, which a burst would only log
-                return self.flush_in_time();
+            Came::Record(record) => {
+                self.take(record)?;
+                self.take_bursts()?;
             }
+            // what follows is often its cause, which a burst would only log
+            Came::Said(said) => self.fault(&said)?,
+            Came::Line { facility, text, level } => self.consumer.context().line(level, &facility, &text),
+            Came::Nothing => self.intake.tracker.drained(Instant::now()),
+            Came::Other => {}
         }
+        self.flush_in_time()
+    }
+
+    fn take_bursts(&mut self) -> Result<(), SourceError> {
         for _ in 0..BURSTS {
             if self.intake.is_full() {
                 break;
@@ -183,7 +185,7 @@ impl Reader {
                 }
             }
         }
-        self.flush_in_time()
+        Ok(())
     }
 
     fn take(&mut self, record: Record<'_>) -> Result<(), SourceError> {
