@@ -7,7 +7,11 @@ use crate::support::{
     reference::{differences, reference},
     scraper::Progress,
 };
-use std::{collections::HashSet, io::Write};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A scrape with dataflow series and some of its own.
 const SCRAPE: &str = r#"# HELP gocdnext_jobs_scheduled_total Job attempts dispatched to an agent.
@@ -134,15 +138,15 @@ fn an_epoch_is_new_if_no_former_life_can_have_committed_it() {
     }
 }
 
-/// The first records of a load as a file.
-fn log(seed: u64, records: usize) -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::with_suffix(".ndjson").unwrap();
+/// The first records of a load as a file, in a folder for it and what is made of it.
+fn log(folder: &Path, seed: u64, records: usize) -> PathBuf {
+    let (path, mut lines) = (folder.join("log.ndjson"), Vec::new());
     for record in Load::new(seed).take(records) {
-        file.write_all(&record.value).unwrap();
-        file.write_all(b"\n").unwrap();
+        lines.extend(record.value);
+        lines.push(b'\n');
     }
-    file.flush().unwrap();
-    file
+    fs::write(&path, lines).unwrap();
+    path
 }
 
 #[test]
@@ -157,18 +161,19 @@ fn the_load_has_what_tortures() {
 
 #[test]
 fn the_reference_is_a_function_of_the_log_and_a_missing_record_is_found() {
-    let file = log(5, 60_000);
-    let whole = reference(file.path(), Flow::Steady).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = log(folder.path(), 5, 60_000);
+    let whole = reference(&log, Flow::Steady).unwrap();
     assert!(whole.sum("gocdnext_jobs_lost_total") > Some(0.0), "jobs are lost");
     assert!(whole.sum("gocdnext_flow_rejected_total") > Some(0.0) && whole.sum("gocdnext_jobs_running") > Some(0.0));
     assert_eq!(differences(&whole, &whole), [""; 0]);
 
-    let text = std::fs::read(file.path()).unwrap();
+    let text = fs::read(&log).unwrap();
     let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
     let webhook = |line: &&[u8]| String::from_utf8_lossy(line).contains("io.gocdnext.webhook.received");
     let one = lines.iter().position(webhook).unwrap();
-    std::fs::write(file.path(), [lines[..one].concat(), lines[one + 1..].concat()].concat()).unwrap();
-    let without = reference(file.path(), Flow::Steady).unwrap();
+    fs::write(&log, [lines[..one].concat(), lines[one + 1..].concat()].concat()).unwrap();
+    let without = reference(&log, Flow::Steady).unwrap();
     assert!(!differences(&without, &whole).is_empty());
     assert!(differences(&Exposition::default(), &whole).len() > 100);
 }
