@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let [_, decode, one, two] = least;
     println!("\ncpu, replay with 1 worker / decode alone:  {:.2}", one.cpu_s / decode.cpu_s);
-    println!("cpu, replay with 2 workers / with 1:       {:.2}", two.cpu_s / one.cpu_s);
+    println!("cpu a worker, replay with 1 / with 2:      {:.2}", one.cpu_s / (two.cpu_s / 2.0));
     println!("speed, 2 workers / 1 (wall):               {:.2}", one.wall_s / two.wall_s);
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod fleet;
 pub mod http;
 pub mod lease;
 pub mod logs;
+mod progress;
 pub mod published;
 pub mod retention;
 pub mod sinks;

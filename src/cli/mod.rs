@@ -4,6 +4,7 @@
 //! anything start. Flags for settings come from the settings table, not from here.
 
 mod check;
+mod confirm;
 mod demo;
 mod failure;
 mod fleet;

@@ -5,14 +5,15 @@
 use super::{Fleet, FleetOptions, Noise, NoiseOptions, Record, noise::Counts};
 use crate::{
     config::Config,
+    progress,
     sinks::events::{EventProducer, ProduceError},
 };
 use dataflows::time::Millis;
 use flate2::{Compression, write::GzEncoder};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use std::{
     fs::File,
-    io::{self, BufWriter, ErrorKind, IsTerminal, Write},
+    io::{self, BufWriter, ErrorKind, Write},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -68,7 +69,7 @@ type Records = Noise<Fleet>;
 /// [`GenerateError`]; not where the reader of standard output went away.
 pub fn generate(config: &Config, options: GenerateOptions) -> Result<Generated, GenerateError> {
     let mut run = Generation {
-        bar: progress(options.fleet.max_jobs),
+        bar: options.fleet.max_jobs.map_or_else(ProgressBar::hidden, progress::of_jobs),
         records: Noise::new(Fleet::new(options.fleet), options.noise),
         pace: Pace::new(options.rate),
         handed: 0,
@@ -214,11 +215,4 @@ impl Pace {
             thread::sleep(early);
         }
     }
-}
-
-/// A bar for people; nothing where standard error is no terminal.
-fn progress(jobs: Option<u64>) -> ProgressBar {
-    let (Some(jobs), true) = (jobs, io::stderr().is_terminal()) else { return ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} jobs, {eta} left");
-    ProgressBar::new(jobs).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }

@@ -25,7 +25,7 @@ pub use self::{
     error::{ChunkId, Damage, StoreError},
     lease::Lease,
     probe::{Fault, Step},
-    retention::{Additions, Kept, Outgoing, Rows},
+    retention::{Additions, Outgoing, Rows, Table},
     sizes::Sizes,
     snapshot::Snapshot,
     transfer::Transfer,

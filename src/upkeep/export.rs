@@ -2,9 +2,14 @@
 
 use super::{
     file::{Header, Writer},
-    open_to_look, progress, show,
+    open_to_look, show,
 };
-use crate::{clock::wall_ms, store::Snapshot, store::StateUrl, wiring::RunError};
+use crate::{
+    clock::wall_ms,
+    progress,
+    store::{Snapshot, StateUrl},
+    wiring::RunError,
+};
 use anyhow::{Context, anyhow};
 use std::{
     io::{self, Write},
@@ -65,7 +70,7 @@ async fn snapshot(url: &StateUrl) -> Result<Snapshot, RunError> {
 }
 
 async fn write<W: Write>(snapshot: &mut Snapshot, out: W) -> Result<(Exported, W), RunError> {
-    let bar = progress::of_bytes(snapshot.sizes.bytes);
+    let bar = progress::of_bytes(Some(snapshot.sizes.bytes));
     let header = Header::of(&snapshot.manifest, show::time(wall_ms()));
     let cannot = |error: io::Error| anyhow::Error::new(error).context("writing the export");
     let mut writer = Writer::new(out, &header).map_err(cannot)?;

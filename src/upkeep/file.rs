@@ -4,7 +4,7 @@
 //! What must stay true: whoever comes to the end has read what was written, all of it; a newer format is refused, an older
 //! one read.
 
-use crate::store::{Blob, Kept, Manifest, Rows};
+use crate::store::{Blob, Manifest, Rows, Table};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -171,7 +171,7 @@ impl<R: Read> FileReader<R> {
 
     fn rows(&mut self) -> Result<Rows, FileError> {
         let [number] = self.array()?;
-        let table = Kept::from_number(number);
+        let table = Table::from_number(number);
         let table = table.ok_or_else(|| FileError::damaged(format!("rows of a table {number}")))?;
         let len = u64::from_le_bytes(self.array()?);
         let json = String::from_utf8(self.bytes(len)?).map_err(|_| FileError::damaged("rows that are no text"))?;
@@ -249,7 +249,7 @@ mod tests {
 
     fn parts() -> Vec<Part> {
         let blob = |epoch, lane, bytes: &[u8]| Part::Blob(Blob { epoch, lane, bytes: bytes.to_vec() });
-        let rows = Part::Rows(Rows { table: Kept::Log, json: "[[1,2],[3,4]]".to_owned() });
+        let rows = Part::Rows(Rows { table: Table::Log, json: "[[1,2],[3,4]]".to_owned() });
         vec![blob(4, 0, b"one"), blob(4, 65_535, b""), blob(7, 0, &[7; 100_000]), rows]
     }
 

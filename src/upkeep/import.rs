@@ -7,10 +7,11 @@ use super::{
     copying,
     file::{FileError, FileReader, Header},
     holding::Holding,
-    manifest, open_to_look, progress, show,
+    manifest, open_to_look, show,
 };
 use crate::{
     config::Config,
+    progress,
     store::{Manifest, StateUrl, StoreError},
     wiring::{Details, RunError},
 };

@@ -1,7 +1,7 @@
 //! Reads all that a restore would, into an [`Audit`], and notes what is wrong with it on the way.
 
-use super::progress;
 use crate::{
+    progress,
     store::{Blob, ChunkId, Damage, Snapshot, StoreError, blobs},
     wiring::{Details, LEDGER_LANE, RunError, stream_time},
 };
@@ -30,7 +30,7 @@ pub async fn load(snapshot: &mut Snapshot, details: &Details) -> Result<Loaded, 
     let mut loaded = Loaded::default();
     let settings = settings_of(details);
     let mut audit = Audit::new(&settings);
-    let bar = progress::of_bytes(snapshot.sizes.bytes);
+    let bar = progress::of_bytes(Some(snapshot.sizes.bytes));
     loop {
         match snapshot.next().await {
             Ok(None) => break,

@@ -11,7 +11,6 @@ mod holding;
 pub mod import;
 mod load;
 mod manifest;
-mod progress;
 pub mod rebucket;
 pub mod reset;
 pub mod show;

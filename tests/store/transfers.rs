@@ -2,7 +2,7 @@
 
 use crate::support::{Place, all, blob, bytes, claim, commit, definite, manifest, on_both};
 use dataflows::retention::{Archive, LedgerRow, Policy};
-use gocdnext_flow::store::{Additions, Commit, Kept, Manifest, Outgoing, Rows, Store, StoreError};
+use gocdnext_flow::store::{Additions, Commit, Manifest, Outgoing, Rows, Store, StoreError, Table};
 
 on_both!(
     a_transfer_takes_the_place_of_what_was_there,
@@ -125,7 +125,7 @@ async fn rows_beside_the_blobs_travel_to_either_database(place: Place) {
     let all = rows(&store).await;
     assert_eq!(
         all.iter().map(|page| page.table).collect::<Vec<_>>(),
-        [Kept::Policies, Kept::Log, Kept::Log, Kept::Outbox, Kept::Adoptions, Kept::AdoptedJobs]
+        [Table::Policies, Table::Log, Table::Log, Table::Outbox, Table::Adoptions, Table::AdoptedJobs]
     );
     for target in [Some(Place::sqlite()), Place::postgres()].into_iter().flatten() {
         let (other, generation) = target.held().await;

@@ -2,12 +2,7 @@
 
 use super::{explain::no_partition, parts, plan::failure};
 use crate::{
-    cli::{
-        Failure,
-        out::print,
-        settings::SettingFlags,
-        state::confirm::{Confirmation, declined},
-    },
+    cli::{Failure, confirm::Agreement, out::print, settings::SettingFlags},
     config::{Config, environment::Surroundings, table::verbs},
     logs::LogDatabase,
     retention,
@@ -54,18 +49,14 @@ impl Adopt {
             return Err(Failure::Misuse("--reason is empty: say why it may go, for those who come later".into()));
         }
         let config = self.settings.load(around)?.config;
-        let told = upkeep::wait(async {
+        let told = upkeep::wait::<_, Failure>(async {
             let (url, ledger) = parts(&config, Options::look_only()).await?;
             let logs = LogDatabase::look(&url);
             let listed = retention::adoptable(&logs, &ledger, &self.partition, lost_after(&config), PATIENCE)
                 .await
                 .map_err(|error| failure(&url, error))?;
             let listed = listed.ok_or_else(|| no_partition(&self.partition))?;
-            let warning = warning(&listed);
-            let asking = Confirmation::of(self.yes, &warning)?;
-            if !asking.get(&warning).await {
-                return Err(declined());
-            }
+            Agreement::to(Some(warning(&listed)), self.yes)?.get().await?;
             // state that is there: nothing was made to look at it
             let (_, ledger) = parts(&config, Options::default()).await?;
             retention::adopt(&ledger, &listed, &self.reason).await.map_err(|error| failure(&url, error))?;

@@ -6,10 +6,7 @@
 
 use super::{outcome, parts, plan::failure};
 use crate::{
-    cli::{
-        Failure,
-        state::confirm::{Confirmation, declined},
-    },
+    cli::{Failure, confirm::Agreement},
     config::Config,
     logs::LogDatabase,
     retention::{Foreseen, Ledger, Outcome, fate, foresee},
@@ -66,8 +63,7 @@ pub async fn consent(config: &Config, change: Change) -> Result<(), Failure> {
         }
         Err(why) => Err(why.message()),
     };
-    let warning = warning(days, &would);
-    if Confirmation::of(false, &warning)?.get(&warning).await { Ok(()) } else { Err(declined()) }
+    Agreement::to(Some(warning(days, &would)), false)?.get().await
 }
 
 /// The longest retention, which is what partitions go by.

@@ -1,11 +1,9 @@
 //! `state import`: what was exported, into a database.
 
-use super::{
-    Failure,
-    confirm::{Confirmation, declined},
-};
+use super::Failure;
 use crate::{
     cli::{
+        confirm::Agreement,
         out::{print, tell},
         settings::SettingFlags,
     },
@@ -44,14 +42,11 @@ impl Import {
         let config = self.settings.load(around)?.config;
         let done = upkeep::wait(async {
             let plan = upkeep::import::plan(config, &self.file, self.replace).await?;
-            let warning = plan.warning();
-            let asking = warning.as_deref().map(|warning| Confirmation::of(self.yes, warning)).transpose()?;
+            let agreement = Agreement::to(plan.warning(), self.yes)?;
             let held = plan.hold(|waiting| tell(&format!("{waiting}\n"))).await?;
-            if let (Some(asking), Some(warning)) = (asking, &warning)
-                && !asking.get(warning).await
-            {
+            if let Err(no) = agreement.get().await {
                 held.give_up().await;
-                return Err(declined());
+                return Err(no);
             }
             Ok(held.carry_out().await?)
         })?;

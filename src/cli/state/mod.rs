@@ -1,6 +1,5 @@
 //! `state`: the durable state looked at, copied, begun anew. One file a verb: arguments in, words out.
 
-pub(super) mod confirm;
 mod export;
 mod import;
 mod rebucket;

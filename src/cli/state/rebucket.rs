@@ -1,11 +1,9 @@
 //! `state rebucket`: other bucket bounds for stored histograms.
 
-use super::{
-    Failure,
-    confirm::{Confirmation, declined},
-};
+use super::Failure;
 use crate::{
     cli::{
+        confirm::Agreement,
         out::{print, tell},
         settings::SettingFlags,
     },
@@ -61,20 +59,16 @@ impl Rebucket {
                 return Ok("nothing to do: the stored series have these bounds\n".to_owned());
             };
             let held = plan.hold(|waiting| tell(&format!("{waiting}\n"))).await?;
-            match agreed(held.warning(), self.yes).await {
-                Ok(()) => Ok(held.carry_out().await?),
-                Err(failure) => {
-                    held.give_up().await;
-                    Err(failure)
-                }
+            if let Err(no) = agreed(held.warning(), self.yes).await {
+                held.give_up().await;
+                return Err(no);
             }
+            Ok(held.carry_out().await?)
         })?;
         print(out, &done)
     }
 }
 
-/// What is lost must be agreed to.
 async fn agreed(warning: Option<String>, yes: bool) -> Result<(), Failure> {
-    let Some(warning) = warning else { return Ok(()) };
-    if Confirmation::of(yes, &warning)?.get(&warning).await { Ok(()) } else { Err(declined()) }
+    Agreement::to(warning, yes)?.get().await
 }

@@ -1,11 +1,9 @@
 //! `state reset`: count anew.
 
-use super::{
-    Failure,
-    confirm::{Confirmation, declined},
-};
+use super::Failure;
 use crate::{
     cli::{
+        confirm::Agreement,
         out::{print, tell},
         settings::SettingFlags,
     },
@@ -45,14 +43,11 @@ impl Reset {
         let config = self.settings.load(around)?.config;
         let done = upkeep::wait(async {
             let plan = upkeep::reset::plan(config, self.to).await?;
-            let warning = plan.warning();
-            let asking = warning.as_deref().map(|warning| Confirmation::of(self.yes, warning)).transpose()?;
+            let agreement = Agreement::to(plan.warning(), self.yes)?;
             let held = plan.hold(|waiting| tell(&format!("{waiting}\n"))).await?;
-            if let (Some(asking), Some(warning)) = (asking, &warning)
-                && !asking.get(warning).await
-            {
+            if let Err(no) = agreement.get().await {
                 held.give_up().await;
-                return Err(declined());
+                return Err(no);
             }
             Ok(held.carry_out().await?)
         })?;

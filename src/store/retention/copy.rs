@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// The tables; their numbers are part of exported files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kept {
+pub enum Table {
     Policies = 1,
     Log = 2,
     Outbox = 3,
@@ -22,7 +22,7 @@ pub enum Kept {
     AdoptedJobs = 5,
 }
 
-impl Kept {
+impl Table {
     pub const ALL: [Self; 5] = [Self::Policies, Self::Log, Self::Outbox, Self::Adoptions, Self::AdoptedJobs];
 
     #[must_use]
@@ -34,7 +34,7 @@ impl Kept {
 /// Some rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
-    pub table: Kept,
+    pub table: Table,
     /// An array of arrays.
     pub json: String,
 }
@@ -42,7 +42,7 @@ pub struct Rows {
 /// Where reading has come to.
 #[derive(Debug, Default)]
 pub struct Place {
-    /// Of [`Kept::ALL`].
+    /// Of [`Table::ALL`].
     table: usize,
     /// The last row that was read of it.
     last: Option<Value>,
@@ -51,7 +51,7 @@ pub struct Place {
 impl Snapshot {
     /// The next rows, in pages of bounded size.
     pub async fn next_rows(&mut self) -> Result<Option<Rows>, StoreError> {
-        while let Some(table) = Kept::ALL.get(self.place.table).copied() {
+        while let Some(table) = Table::ALL.get(self.place.table).copied() {
             let last = self.place.last.take();
             let rows = page(&mut self.connection, table, last.as_ref()).await?;
             let Some(newest) = rows.last().cloned() else {
@@ -65,13 +65,13 @@ impl Snapshot {
     }
 }
 
-async fn page(connection: &mut Connection, table: Kept, last: Option<&Value>) -> Result<Vec<Value>, StoreError> {
+async fn page(connection: &mut Connection, table: Table, last: Option<&Value>) -> Result<Vec<Value>, StoreError> {
     let text = |at: usize| last.and_then(|row| row[at].as_str()).unwrap_or_default();
     let limit = Number(i64::try_from(ROWS_A_STATEMENT).unwrap_or(i64::MAX));
     match table {
         // the default's key is empty, and there are few
-        Kept::Policies if last.is_some() => Ok(Vec::new()),
-        Kept::Policies => {
+        Table::Policies if last.is_some() => Ok(Vec::new()),
+        Table::Policies => {
             let select = "SELECT project, log_retention_days, archive, changed_at_ms FROM gocdnext_flow_policy";
             let rows: Vec<(Vec<u8>, i64, bool, i64)> = connection.rows(select, &[]).await?;
             Ok(rows
@@ -79,23 +79,23 @@ async fn page(connection: &mut Connection, table: Kept, last: Option<&Value>) ->
                 .map(|(project, days, archive, at)| json!([shown(&project), days, archive, at]))
                 .collect())
         }
-        Kept::Log => {
+        Table::Log => {
             let (job, run) = (bytes(text(0)), bytes(text(1)));
             let attempt = last.and_then(|row| row[2].as_i64()).unwrap_or(-1);
             ledger::page(connection, [Bytes(&job), Bytes(&run), Number(attempt), limit]).await
         }
-        Kept::Outbox => {
+        Table::Outbox => {
             let select = "SELECT id, body, epoch FROM gocdnext_flow_outbox WHERE id > $1 ORDER BY id LIMIT $2";
             let rows: Vec<(String, String, i64)> = connection.rows(select, &[Text(text(0)), limit]).await?;
             Ok(rows.into_iter().map(|(id, body, epoch)| json!([id, body, epoch])).collect())
         }
-        Kept::Adoptions => {
+        Table::Adoptions => {
             let select = "SELECT partition, reason, adopted_at_ms FROM gocdnext_flow_adoption \
                           WHERE partition > $1 ORDER BY partition LIMIT $2";
             let rows: Vec<(String, String, i64)> = connection.rows(select, &[Text(text(0)), limit]).await?;
             Ok(rows.into_iter().map(|(partition, reason, at)| json!([partition, reason, at])).collect())
         }
-        Kept::AdoptedJobs => {
+        Table::AdoptedJobs => {
             let select = "SELECT job, partition FROM gocdnext_flow_adopted_job WHERE job > $1 ORDER BY job LIMIT $2";
             let after = bytes(text(0));
             let rows: Vec<(Vec<u8>, String)> = connection.rows(select, &[Bytes(&after), limit]).await?;
@@ -152,11 +152,11 @@ impl Transfer<'_> {
     pub async fn put_rows(&mut self, rows: &Rows) -> Result<(), StoreError> {
         let connection = self.connection();
         let [sqlite, postgres] = match rows.table {
-            Kept::Policies => PUT_POLICIES,
-            Kept::Log => [ledger::MERGE_SQLITE, ledger::MERGE_POSTGRES],
-            Kept::Outbox => PUT_OUTBOX,
-            Kept::Adoptions => PUT_ADOPTIONS,
-            Kept::AdoptedJobs => PUT_ADOPTED_JOBS,
+            Table::Policies => PUT_POLICIES,
+            Table::Log => [ledger::MERGE_SQLITE, ledger::MERGE_POSTGRES],
+            Table::Outbox => PUT_OUTBOX,
+            Table::Adoptions => PUT_ADOPTIONS,
+            Table::AdoptedJobs => PUT_ADOPTED_JOBS,
         };
         let sql = if connection.is_sqlite() { sqlite } else { postgres };
         connection.execute(sql, &[Text(&rows.json)]).await?;

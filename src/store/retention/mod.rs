@@ -8,7 +8,7 @@ mod ledger;
 mod outbox;
 mod policies;
 
-pub use copy::{Kept, Place, Rows};
+pub use copy::{Place, Rows, Table};
 pub use outbox::Outgoing;
 
 use super::{StoreError, connection::Connection};

@@ -13,7 +13,7 @@ use super::{ReplayOptions, RunError, results::takers};
 use crate::{
     clock::wall_ms,
     config::Config,
-    exposition,
+    exposition, progress,
     published::Published,
     sinks::{
         dead_letter_file::DeadLetterFile,
@@ -36,12 +36,11 @@ use dataflows::{
     time::Epoch,
 };
 use folding::{FoldError, Folding};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use kept::Kept;
 use reading::{Common, Reading};
 use std::{
     fs::OpenOptions,
-    io::{self, IsTerminal},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -240,15 +239,5 @@ fn deliver(sink: &Mutex<DeadLetterFile>, letters: &[dataflows::feed::DeadLetter]
 
 /// On a terminal only, and not between job results.
 fn progress_bar(files: &Files, options: &ReplayOptions) -> ProgressBar {
-    if options.log_jobs || !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let template = "{bar:40} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left";
-    match files.total_bytes() {
-        Some(total) => {
-            let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-            ProgressBar::new(total).with_style(style)
-        }
-        None => ProgressBar::new_spinner(),
-    }
+    if options.log_jobs { ProgressBar::hidden() } else { progress::of_bytes(files.total_bytes()) }
 }
