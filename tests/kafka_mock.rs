@@ -5,14 +5,14 @@
 mod kafka;
 
 use gocdnext_flow::sources::kafka::StartAt;
-use kafka::{Live, PATIENCE, config, producer, run_queued, send, send_runs};
+use kafka::{Live, PATIENCE, config, made_up::MadeUp, producer, run_queued, send, send_runs};
 use rdkafka::{
     message::{Header, OwnedHeaders},
     mocking::MockCluster,
     producer::{DefaultProducerContext, Producer},
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 fn cluster(topic: &str, partitions: i32) -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).expect("a broker");
@@ -89,6 +89,28 @@ fn reading_starts_at_the_offsets_given() {
     live.wait_for_runs(3 + 10);
 }
 
+/// The one that is read from may be behind the one that lists the ends: a follower, or a leader that was replaced (I5).
+#[test]
+fn records_that_the_broker_has_listed_and_does_not_give_yet_are_waited_for() {
+    let broker = MadeUp::start("events", 10, 5);
+    let live = Live::start(&config(&broker.brokers(), "events"));
+    let read = || live.published.own.records.load(Ordering::Relaxed);
+    live.eventually("what it gives is read", || (read() == 5).then_some(()));
+    // it says that this is the end, again and again
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!((live.runs(), live.lag()), (None, 5), "I2: nothing is shown before its end");
+    broker.says(10, 10);
+    live.wait_for_runs(10);
+
+    broker.says(12, 10);
+    live.eventually("two more are missed", || (live.lag() == 2).then_some(()));
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!((live.runs(), live.lag()), (Some(10), 2));
+    broker.says(12, 12);
+    live.wait_for_runs(12);
+    live.wait_until_caught_up();
+}
+
 /// What a broker says of a partition that it cannot give now is told, until it can, also where nothing new is written.
 #[test]
 fn a_partition_that_cannot_be_read_for_a_while_is_named_and_read_on() {
@@ -125,10 +147,10 @@ fn an_epoch_that_has_read_much_ends_before_its_time() {
     }
     producer.flush(PATIENCE).unwrap();
     let mut config = config(&brokers, "events");
-    (config.epoch_interval, config.kafka_queue_bytes) = (std::time::Duration::from_secs(3_600), 1 << 20);
+    (config.epoch_interval, config.kafka_queue_bytes) = (Duration::from_secs(3_600), 1 << 20);
     let live = Live::start(&config);
     live.eventually("two epochs of a megabyte each", || {
-        let records = live.published.own.records.load(std::sync::atomic::Ordering::Relaxed);
+        let records = live.published.own.records.load(Ordering::Relaxed);
         (20..30).contains(&records).then_some(())
     });
 }

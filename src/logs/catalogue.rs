@@ -1,6 +1,6 @@
 //! Which partitions there are, with the bounds that the database itself keeps to, and what time it is there.
 
-use super::{LogDatabase, LogsError, layout::Layout};
+use super::{LogDatabase, LogsError, begin_reading, layout::Layout};
 use crate::database::connection::{Connection, Value::Text};
 use dataflows::{
     retention::{
@@ -22,19 +22,19 @@ impl LogDatabase {
     /// All partitions but the default one, in order of their bounds. Whether somebody vouched for one (`adopted`) is not
     /// known here. A bound that is none (`MINVALUE`) or cannot be read is the widest there is.
     pub async fn catalogue(&self) -> Result<Catalogue, LogsError> {
-        let mut connection = self.begin(false).await?;
-        Layout::read(&mut connection).await?;
+        // it is asked for all the time: no login each
+        let mut lent = self.link.lend().await?;
+        let connection = &mut lent.connection;
+        begin_reading(connection).await?;
+        Layout::read(connection).await?;
         let mut partitions: Vec<Partition> =
-            entries(&mut connection).await?.into_iter().map(|entry| entry.partition).collect();
+            read(connection, None).await?.into_iter().map(|entry| entry.partition).collect();
         partitions.sort_by(|a, b| (a.lower, a.upper, &a.name).cmp(&(b.lower, b.upper, &b.name)));
-        let now = self.now(&mut connection).await?;
+        let now = self.now(connection).await?;
         connection.commit().await?;
+        lent.give_back();
         Ok(Catalogue { partitions, now })
     }
-}
-
-async fn entries(connection: &mut Connection) -> Result<Vec<Entry>, LogsError> {
-    read(connection, None).await
 }
 
 /// One partition as it is now; `None`: there is none of that name.

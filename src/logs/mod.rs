@@ -108,10 +108,10 @@ impl LogDatabase {
         let mut connection = self.target.connect().await?;
         if writes {
             connection.begin().await?;
+            settle(&mut connection).await?;
         } else {
-            connection.begin_reading().await?;
+            begin_reading(&mut connection).await?;
         }
-        settle(&mut connection).await?;
         Ok(connection)
     }
 
@@ -123,6 +123,11 @@ impl LogDatabase {
         let select = "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)";
         Ok(connection.row::<(i64,)>("the server's clock", select).await?.0)
     }
+}
+
+async fn begin_reading(connection: &mut Connection) -> Result<(), LogsError> {
+    connection.begin_reading().await?;
+    settle(connection).await
 }
 
 /// What this transaction reads is to be all there is, and bounds are to be told in UTC.

@@ -147,19 +147,15 @@ impl Committer {
         let mut in_trouble = false;
         loop {
             match self.once(commit) {
-                Ok(Outcome::Committed) => {
+                Ok(()) => {
                     if in_trouble {
                         tracing::info!("the state's database does its work again");
                     }
                     self.published.check("database", Ok(()));
                     return Ok(());
                 }
-                Ok(Outcome::Fenced) => return Err(CommitError::Fenced),
-                Ok(Outcome::Rewound { found }) => {
-                    return Err(CommitError::Rewound { found, expected: commit.previous });
-                }
-                Ok(Outcome::NotYet) => {}
-                Err(error) => {
+                Err(Missed::ForGood(error)) => return Err(error),
+                Err(Missed::ForNow(error)) => {
                     if !in_trouble {
                         tracing::warn!(%error, "an epoch cannot be committed; keeps trying");
                     }
@@ -179,17 +175,21 @@ impl Committer {
     }
 
     /// One try, and a look at what became of it.
-    fn once(&self, commit: &Commit<'_>) -> Result<Outcome, StoreError> {
+    fn once(&self, commit: &Commit<'_>) -> Result<(), Missed> {
         let runtime = &self.writer.runtime;
-        let Err(error) = runtime.block_on(self.writer.store.commit(commit)) else { return Ok(Outcome::Committed) };
-        let found = runtime.block_on(self.writer.store.manifest())?;
+        let Err(error) = runtime.block_on(self.writer.store.commit(commit)) else { return Ok(()) };
+        let found = runtime.block_on(self.writer.store.manifest()).map_err(Missed::ForNow)?;
         match outcome(commit.into(), &found) {
+            Outcome::Committed => Ok(()),
+            Outcome::Fenced => Err(Missed::ForGood(CommitError::Fenced)),
+            Outcome::Rewound { found } => {
+                Err(Missed::ForGood(CommitError::Rewound { found, expected: commit.previous }))
+            }
             Outcome::NotYet if error == StoreError::Fenced => {
                 let reason = format!("blobs of epoch {} are there, and it is not committed", commit.manifest.epoch);
-                Err(StoreError::Damaged(Damage { table: "gocdnext_flow_blob", chunk: None, reason }))
+                Err(Missed::ForNow(StoreError::Damaged(Damage { table: "gocdnext_flow_blob", chunk: None, reason })))
             }
-            Outcome::NotYet => Err(error),
-            known => Ok(known),
+            Outcome::NotYet => Err(Missed::ForNow(error)),
         }
     }
 
@@ -205,6 +205,12 @@ impl Committer {
             Err(error) => tracing::debug!(%error, "garbage is left for later"),
         }
     }
+}
+
+/// Why one try did not commit.
+enum Missed {
+    ForNow(StoreError),
+    ForGood(CommitError),
 }
 
 fn amounts<'a>(lanes: impl Iterator<Item = &'a Lane>) -> Written {

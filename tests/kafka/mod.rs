@@ -6,6 +6,7 @@
 pub mod acl;
 pub mod broker;
 pub mod leash;
+pub mod made_up;
 #[expect(unsafe_code, reason = "rdkafka sends only headers whose name is UTF-8")]
 pub mod raw;
 
