@@ -133,10 +133,13 @@ const fn same(a: &Entry, b: &Entry) -> bool {
     a[0] << 8 == b[0] << 8 && a[1] == b[1] && a[2] == b[2]
 }
 
+/// A horizon that does not fit (from February 2106 on): nobody knows when it is over, so it never is.
+const BEYOND: u32 = u32::MAX;
+
 /// Whole seconds, rounded up, at least 1.
 fn horizon_s(horizon: Millis) -> u32 {
     let seconds = horizon.div_euclid(1000) + Millis::from(horizon.rem_euclid(1000) > 0);
-    u32::try_from(seconds.max(1)).unwrap_or(u32::MAX)
+    u32::try_from(seconds.max(1)).unwrap_or(BEYOND)
 }
 
 impl Memory {
@@ -264,6 +267,9 @@ impl Memory {
     }
 
     fn is_over(&self, horizon_s: u32, before: StreamTime) -> bool {
+        if horizon_s == BEYOND {
+            return false;
+        }
         before.is_past(Millis::from(horizon_s).saturating_mul(1000).saturating_add(self.window_ms))
     }
 

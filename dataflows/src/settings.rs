@@ -77,6 +77,12 @@ impl Settings {
     pub const fn settling_ms(&self) -> Millis {
         SKEW_TOLERANCE_MS + self.late_grace_ms
     }
+
+    /// So long what is over is remembered: facts that lie up to `dedup_window` apart are read up to `late_grace` after their time.
+    #[must_use]
+    pub const fn memory_ms(&self) -> Millis {
+        self.dedup_window_ms.saturating_add(self.late_grace_ms)
+    }
 }
 
 impl Default for Settings {

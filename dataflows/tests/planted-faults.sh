@@ -53,8 +53,8 @@ plant "attempt: no grace before settling" machines/runs/close.rs \
 plant "attempt: lost more than once" machines/runs/close.rs "self.attempts[slot].done |= done::LOST;" ""
 plant "attempt: a run's finish leaves its jobs open" machines/runs/close.rs "end.is_none() && finish == NEVER && !losses.latest" \
     "end.is_none() && !losses.latest"
-plant "attempt: a dispatch after retirement is not counted" machines/runs/apply.rs \
-    "*self.dispatched_after_all.entry(pair).or_default() += 1;" ""
+plant "attempt: a dispatch after retirement is not counted" machines/runs/mod.rs \
+    "*closed.deltas.jobs_scheduled.entry(seen.pair).or_default() += 1;" ""
 plant "run: a dispatched job does not start it" machines/run.rs "|| self.dispatched;" ";"
 plant "run: retired before its finish has passed" machines/runs/close.rs \
     "empty && now.is_past(self.retires(run.finished))" "empty"
@@ -124,7 +124,7 @@ plant "retention: a loss is not waited for when its attempt ends" machines/runs/
     "attempt.has(done::LOST) && self.notes.is_none()" "attempt.has(done::LOST)"
 plant "retention: a run is forgotten before its jobs are read" machines/runs/close.rs \
     "empty && now.is_past(self.retires(run.finished))" "empty && now.is_past(run.finished)"
-plant "retention: a dispatch after retirement is not told" machines/runs/apply.rs "self.note_dispatch_after_all(id, event);" ""
+plant "retention: a dispatch after retirement is not told" machines/runs/apply.rs "self.note_dispatch_after_all(event);" ""
 plant "retention: late events are not written down" machines/runs/apply.rs "self.note_late(event);" ""
 plant "retention: late events ask for archives" machines/runs/notes.rs "hearsay: true" "hearsay: false"
 plant "retention: what a bound keeps out is not told" machines/runs/apply.rs "self.note_unkept(event);" ""

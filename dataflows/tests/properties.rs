@@ -88,7 +88,7 @@ fn holds_punctual(events: &[Event], log: &Log, last: &Snapshot, settings: &Setti
 
 /// The two models agree about a punctual log, however it is read: the rules themselves keep I1.
 fn models_agree(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), TestCaseError> {
-    let events = generate::punctual_events(plan, settings);
+    let events = generate::within_window(generate::punctual_events(plan, settings), settings);
     let mut numbers = Numbers(seed);
     let last = generate::last_time(&events, settings, &mut numbers);
     let expected = punctual::shown(&events, last, settings).lines(last, settings, SERIES);
@@ -106,7 +106,7 @@ fn models_agree(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), TestC
 
 /// Read in several ways by 1, 2 and 4 workers, a punctual log gives what the set gives.
 fn machines_punctual(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), TestCaseError> {
-    let events = generate::punctual_events(plan, settings);
+    let events = generate::within_window(generate::punctual_events(plan, settings), settings);
     let mut numbers = Numbers(seed);
     let last = generate::last_time(&events, settings, &mut numbers);
     for workers in [1, 2, 4] {
@@ -137,10 +137,17 @@ fn machines_recorded(plan: &Plan, seed: u64, settings: &Settings, exact: Exactne
     holds_recorded(&log, &model, &crashed, settings, exact)
 }
 
-/// Longer than a plan's events: what punctual logs need (they hold nothing that is forgotten, then seen anew).
+/// Longer than a plan's events: nothing is forgotten.
 const LONG_MEMORY_MS: Ms = 3_600_000;
 /// So short that much is forgotten within a plan.
 const SHORT_MEMORY_MS: Ms = 120_000;
+
+/// Not much longer than a plan's runs, so that facts come when the others are about to be forgotten.
+const TIGHT_MEMORY_MS: Ms = 20_000;
+
+fn memory() -> impl Strategy<Value = Ms> {
+    proptest::sample::select(vec![LONG_MEMORY_MS, SHORT_MEMORY_MS, TIGHT_MEMORY_MS])
+}
 
 /// So many cases; seeds of failures are kept beside this file.
 fn config(cases: u32) -> Config {
@@ -152,27 +159,26 @@ proptest! {
     #![proptest_config(config(800))]
 
     #[test]
-    fn the_models_agree_about_punctual_logs(plan in generate::plan(), seed: u64) {
-        models_agree(&plan, seed, &generate::settings(LONG_MEMORY_MS))?;
+    fn the_models_agree_about_punctual_logs(plan in generate::plan(), seed: u64, memory in memory()) {
+        models_agree(&plan, seed, &generate::settings(memory))?;
     }
 
     #[test]
-    fn i1_a_punctual_log_gives_what_its_set_gives(plan in generate::plan(), seed: u64, on: bool) {
+    fn i1_a_punctual_log_gives_what_its_set_gives(plan in generate::plan(), seed: u64, on: bool, memory in memory()) {
         // retention changes no series
         let retention = Retention { on, ..Retention::default() };
-        machines_punctual(&plan, seed, &Settings { retention, ..generate::settings(LONG_MEMORY_MS) })?;
+        machines_punctual(&plan, seed, &Settings { retention, ..generate::settings(memory) })?;
     }
 
     #[test]
-    fn i1_i3_any_log_gives_in_each_epoch_what_the_model_gives(plan in generate::plan(), seed: u64, short: bool) {
-        let memory = if short { SHORT_MEMORY_MS } else { LONG_MEMORY_MS };
+    fn i1_i3_any_log_gives_in_each_epoch_what_the_model_gives(plan in generate::plan(), seed: u64, memory in memory()) {
         machines_recorded(&plan, seed, &generate::settings(memory), ALL)?;
     }
 }
 
 /// What the whole graph gives for a punctual log, written as JSON and read by several workers, is what its set gives.
 fn graph_punctual(plan: &Plan, seed: u64, settings: &Settings) -> Result<(), TestCaseError> {
-    let events = generate::punctual_events(plan, settings);
+    let events = generate::within_window(generate::punctual_events(plan, settings), settings);
     let mut numbers = Numbers(seed);
     let last = generate::last_time(&events, settings, &mut numbers);
     for workers in [1, 2, 4] {
@@ -222,13 +228,12 @@ proptest! {
     #![proptest_config(config(100))]
 
     #[test]
-    fn i1_the_graph_gives_for_a_punctual_log_what_its_set_gives(plan in generate::plan(), seed: u64) {
-        graph_punctual(&plan, seed, &generate::settings(LONG_MEMORY_MS))?;
+    fn i1_the_graph_gives_for_a_punctual_log_what_its_set_gives(plan in generate::plan(), seed: u64, memory in memory()) {
+        graph_punctual(&plan, seed, &generate::settings(memory))?;
     }
 
     #[test]
-    fn i1_i3_the_graph_gives_for_any_log_what_the_model_gives(plan in generate::plan(), seed: u64, short: bool, wall: bool) {
-        let memory = if short { SHORT_MEMORY_MS } else { LONG_MEMORY_MS };
+    fn i1_i3_the_graph_gives_for_any_log_what_the_model_gives(plan in generate::plan(), seed: u64, memory in memory(), wall: bool) {
         let of = if wall { StreamTimes::Recorded } else { StreamTimes::OfPartitions };
         graph_recorded(&plan, seed, &generate::settings(memory), of)?;
     }

@@ -280,9 +280,71 @@ fn redelivery_within_the_window_moves_nothing_and_after_it_is_late() {
     history.epoch(&[], 3 * DAY);
     let s = history.epoch(&life, 3 * DAY);
     assert_eq!((scheduled(&s), s.totals.quality.duplicates), (1, 3));
-    history.epoch(&[], 3 * DAY + 5_001);
+    // so old that nobody would have to know it, and known still: what came with it may be a grace later
+    history.epoch(&[], 3 * DAY + MINUTE + 5_000);
+    let s = history.epoch(&life, 3 * DAY + MINUTE + 5_001);
+    assert_eq!((scheduled(&s), s.totals.quality.late, s.totals.quality.duplicates), (1, 0, 6));
     let s = history.epoch(&life, 4 * DAY);
-    assert_eq!((scheduled(&s), s.totals.quality.late, s.totals.quality.duplicates), (1, 3, 3));
+    assert_eq!((scheduled(&s), s.totals.quality.late, s.totals.quality.duplicates), (1, 3, 6));
+}
+
+#[test]
+fn a_dispatch_that_shows_after_retirement_is_of_the_smallest_pair_in_any_order() {
+    let end = job(Kind::JobFinished, 1_000);
+    let other = RunEvent { project: 9, ..job(Kind::JobStarted, 500) };
+    let conflict = RunEvent { status: Status::Failed, agent: 7, ..job(Kind::JobFinished, 900) };
+    let mut told = vec![job(Kind::JobScheduled, 400), other, conflict];
+    let mut seen = vec![];
+    for _ in 0..told.len() {
+        told.rotate_left(1);
+        for swap in [false, true] {
+            if swap {
+                told.swap(0, 1);
+            }
+            let mut history = History::standard();
+            history.epoch(&[end], 1_000);
+            history.epoch(&[], 10 * MINUTE);
+            let s = history.epoch(&told, 10 * MINUTE);
+            let counted: Vec<_> = s.jobs_scheduled.iter().map(|(pair, count)| (pair.project, *count)).collect();
+            seen.push((counted, s.totals.quality.duplicates, s.totals.quality.conflicts));
+        }
+    }
+    seen.dedup();
+    assert_eq!(seen, [(vec![(Some(9), 1)], 1, 1)]);
+}
+
+#[test]
+fn the_last_attempt_that_can_be_numbered_queues_no_next_one() {
+    let mut history = History::standard();
+    let last = |kind, time| RunEvent { attempt: u32::MAX, ..job(kind, time) };
+    let s = history.epoch(&[last(Kind::JobScheduled, 9), last(Kind::JobRequeued, 10)], HOUR);
+    assert_eq!((waits(&s), gauges(&s)), ((0, 0), (0, 0, 0, 0)));
+}
+
+/// Facts that lie within the window of each other, each read within the grace of its time (I1).
+#[test]
+fn a_fact_that_is_read_in_time_finds_what_came_a_window_before() {
+    let last = 3 * DAY - 10_000;
+    for ticks in [vec![], vec![3 * DAY + 30_000]] {
+        let mut history = History::standard();
+        history.epoch(&[job(Kind::JobStarted, 0), run(Kind::RunFinished, 1_000)], 1_000);
+        for now in &ticks {
+            history.epoch(&[], *now);
+        }
+        history.epoch(&[RunEvent { agent: 7, ..job(Kind::JobFinished, last) }], 3 * DAY + 40_000);
+        let s = history.epoch(&[], 4 * DAY);
+        assert_eq!((scheduled(&s), durations(&s, Status::Success)), (1, (1, last)), "a job, after {ticks:?}");
+
+        let mut history = History::new(Settings { queue_ttl_ms: HOUR, ..Settings::default() });
+        history.epoch(&[run(Kind::RunStarted, 0)], 0);
+        for now in &ticks {
+            history.epoch(&[], *now);
+        }
+        history.epoch(&[run(Kind::RunFinished, last)], 3 * DAY + 40_000);
+        let s = history.epoch(&[], 4 * DAY);
+        let taken = &s.totals.run_duration[Status::Success as usize];
+        assert_eq!((taken.count(), taken.sum_ms), (1, last), "a run, after {ticks:?}");
+    }
 }
 
 #[test]

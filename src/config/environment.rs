@@ -46,7 +46,7 @@ pub(super) fn given(variables: Vec<(String, String)>) -> Vec<Given> {
     let mut given: Vec<_> = variables
         .into_iter()
         .filter(|(name, _)| name.starts_with(PREFIX) && !is_no_setting(name))
-        .filter(|(name, _)| !is_service_link(&name[PREFIX.len()..]))
+        .filter(|(name, value)| !is_service_link(&name[PREFIX.len()..], value))
         .map(|(variable, value)| Given {
             name: setting_name(&variable),
             value: Raw::Text(value),
@@ -74,12 +74,21 @@ fn setting_name(variable: &str) -> String {
     }
 }
 
-/// Kubernetes puts `NAME_SERVICE_HOST`, `NAME_PORT_8153_TCP_ADDR` and the like into every pod beside a Service; for
-/// a Service called gocdnext-flow they look like settings and are none.
-fn is_service_link(rest: &str) -> bool {
-    let service = rest.contains("SERVICE_HOST") || rest.contains("SERVICE_PORT");
-    let port = rest == "PORT" || rest.ends_with("_PORT") || rest.starts_with("PORT_") || rest.contains("_PORT_");
-    service || port
+/// Kubernetes puts `NAME_SERVICE_HOST`, `NAME_PORT=tcp://…`, `NAME_PORT_8153_TCP_ADDR` and the like into every pod beside
+/// a Service; for a Service called gocdnext-flow they look like settings and are none.
+fn is_service_link(rest: &str, value: &str) -> bool {
+    let service = rest.ends_with("SERVICE_HOST") || rest.contains("SERVICE_PORT");
+    let address = (rest == "PORT" || rest.ends_with("_PORT")) && value.contains("://");
+    service || address || is_port_of_service(rest)
+}
+
+/// `[NAME_]PORT_8153_TCP`, alone or with what is told of it.
+fn is_port_of_service(rest: &str) -> bool {
+    let bare = ["_ADDR", "_PORT", "_PROTO"].iter().find_map(|what| rest.strip_suffix(what)).unwrap_or(rest);
+    let mut words = bare.rsplit('_');
+    let (protocol, number, port) = (words.next(), words.next(), words.next());
+    let is_number = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    matches!(protocol, Some("TCP" | "UDP" | "SCTP")) && is_number && port == Some("PORT")
 }
 
 #[cfg(test)]
@@ -109,14 +118,23 @@ mod tests {
         let links = [
             "GOCDNEXT_FLOW_SERVICE_HOST",
             "GOCDNEXT_FLOW_SERVICE_PORT_HTTP",
-            "GOCDNEXT_FLOW_PORT",
+            "GOCDNEXT_FLOW_SERVICE_PORT",
             "GOCDNEXT_FLOW_PORT_8153_TCP_ADDR",
+            "GOCDNEXT_FLOW_PORT_8153_TCP_PORT",
             "GOCDNEXT_FLOW_KAFKA_SERVICE_HOST",
             "GOCDNEXT_FLOW_KAFKA_PORT_9092_TCP",
         ];
         assert_eq!(names(&links), Vec::<String>::new());
-        for setting in SETTINGS {
-            assert!(!is_service_link(&setting.name.to_ascii_uppercase()), "{}", setting.name);
+        for link in ["PORT", "KAFKA_PORT"] {
+            assert!(is_service_link(link, "tcp://10.0.0.1:8153"), "{link}");
         }
+        for setting in SETTINGS {
+            assert!(!is_service_link(&setting.name.to_ascii_uppercase(), "tcp://a:1"), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn a_port_that_people_give_is_told_of_rather_than_passed_over() {
+        assert_eq!(names(&["GOCDNEXT_FLOW_PORT", "GOCDNEXT_FLOW_LISTEN_PORT"]), ["listen_port", "port"]);
     }
 }

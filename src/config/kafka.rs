@@ -20,7 +20,7 @@ const OURS: [(&str, &str); 5] = [
 ];
 
 /// Properties on which exactness rests: which records are seen, and when they count as read, or as sent.
-const FIXED: [&str; 11] = [
+const FIXED: [&str; 13] = [
     "acks",
     "request.required.acks",
     "max.in.flight",
@@ -33,6 +33,8 @@ const FIXED: [&str; 11] = [
     "enable.partition.eof",
     "isolation.level",
     "enable.idempotence",
+    "transactional.id",
+    "enable.gapless.guarantee",
 ];
 
 /// Words in a name whose value nobody may see.
@@ -89,13 +91,12 @@ pub(super) fn property(property: &str, given: &Given) -> Result<String, Fault> {
         let why = "the pipeline sets it itself, since exactness rests on it";
         return Err(fault(format!("`{property}` cannot be set: {why}"), None, None));
     }
-    let found = if is_secret(property) { "a value that is no text".to_owned() } else { given.value.shown() };
+    // no value is shown: it may be that of a secret whose name is misspelt
     let value = given.value.scalar().ok_or_else(|| {
-        fault(format!("`{property}` is wrong: found {found}"), Some("a text, a number, true or false"), None)
+        fault(format!("`{property}` is a list or a table"), Some("a text, a number, true or false"), None)
     })?;
     match ClientConfig::new().set(property, &value).create_native_config() {
         Ok(_) => Ok(value),
-        // the value is not shown: it may be that of a secret whose name is misspelt
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
             let suggestion = nearest(property, COMMON).map(|name| like(given, &format!("kafka.{name}")));
             let allowed = "librdkafka's names, as its CONFIGURATION.md lists them";

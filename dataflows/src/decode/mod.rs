@@ -138,6 +138,8 @@ impl Decoder {
     fn decode_record(&mut self, origin: Origin, parts: Parts<'_>, out: &mut Decoded) {
         out.records += 1;
         let (time, verdict) = self.read(parts);
+        // what is refused tells of time only where a clock other than its own bears it out
+        let time = time.filter(|_| verdict.is_ok() || origin.stamp().is_some());
         let happened = time.map(|time| origin.stamp().map_or(time, |stamp| time.min(stamp)));
         if let Some(time) = happened.filter(|time| *time <= origin.read_at) {
             out.maxima.see(origin.partition, time);

@@ -187,6 +187,14 @@ fn lines_are_numbered_and_blank_ones_skipped() {
 }
 
 #[test]
+fn a_refused_line_tells_nothing_of_time() {
+    let late = event("job.finished", "").replace("1970", "2099");
+    let good = event("agent.heartbeat", r#""agent_id":"00000000-0000-0000-0000-000000000009""#);
+    let out = decode_text(&format!("{late}\n{good}"));
+    assert_eq!((out.dead_letters.len(), out.maxima.0.get(&7)), (1, Some(&10_000)));
+}
+
+#[test]
 fn unknown_types_are_passed_over_but_tell_the_time() {
     let out = decode_text(&event("job.teleported", r#""run_id":5"#));
     assert_eq!((out.quality.ignored, out.dead_letters.len(), out.maxima.0.get(&7)), (1, 0, Some(&10_000)));

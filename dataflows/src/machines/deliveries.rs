@@ -44,7 +44,7 @@ impl DeliveriesMachine {
         Self {
             window_ms: settings.dedup_window_ms,
             new: HashMap::new(),
-            memory: Memory::new(settings.dedup_window_ms, max_ids),
+            memory: Memory::new(settings.memory_ms(), max_ids),
             before: StreamTime::UNKNOWN,
             quality: Quality::default(),
             cursor: Cursor::default(),
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_delivery_is_remembered_from_the_later_of_its_time_and_the_epochs() {
-        let window = Settings::default().dedup_window_ms;
+        let window = Settings::default().memory_ms();
         for (time, now) in [(HOUR, 0), (0, HOUR)] {
             let mut machine = DeliveriesMachine::new(Arc::new(Settings::default()), 1);
             machine.apply(&event(1, time, Delivery::PartitionDropped));

@@ -160,7 +160,7 @@ impl Run {
 
     /// When a run that never finishes is given up.
     pub(super) fn forget_deadline(&self, settings: &Settings) -> Millis {
-        let keep = (settings.queue_ttl_ms + settings.late_grace_ms).max(settings.dedup_window_ms);
+        let keep = (settings.queue_ttl_ms + settings.late_grace_ms).max(settings.memory_ms());
         self.latest.saturating_add(keep)
     }
 

@@ -17,6 +17,17 @@ fn what_is_remembered_is_found_until_its_window_has_passed() {
 }
 
 #[test]
+fn a_horizon_that_does_not_fit_is_never_over() {
+    let mut memory = Memory::new(5_000, 1_000_000);
+    let far = Millis::from(u32::MAX) * 1_000;
+    memory.insert(id(1), 7, far, StreamTime(far));
+    memory.insert(id(2), 8, far - 1_000, StreamTime(far));
+    let later = StreamTime(10 * far);
+    memory.sweep(later);
+    assert_eq!((memory.get(id(1), later), memory.get(id(2), later)), (Some(7), None));
+}
+
+#[test]
 fn it_agrees_with_a_map_through_growth_and_sweeps() {
     let mut memory = Memory::new(10_000, 1_000_000);
     let mut model = BTreeMap::new();

@@ -196,7 +196,7 @@ impl Pending {
     fn remember(&self, now: StreamTime, settings: &Settings) -> Step {
         let outcome = self.outcomes.last().map(|(time, _)| *time);
         let Some(latest) = self.ends.last().copied().max(outcome) else { return Step::Over };
-        let horizon = latest.saturating_add(settings.dedup_window_ms.max(slack(settings)));
+        let horizon = latest.saturating_add(settings.memory_ms().max(slack(settings)));
         if now.is_past(horizon) { Step::Over } else { Step::Wait(horizon) }
     }
 }
@@ -300,7 +300,8 @@ mod tests {
         let mut pending = Pending::new(1);
         pending.end(HOUR);
         assert_eq!(asks(&mut pending, 72 * HOUR), Vec::<Millis>::new());
-        let step = pending.step(StreamTime(73 * HOUR + 1), &Settings::default(), true, &mut Fates::default());
+        let step =
+            pending.step(StreamTime(73 * HOUR + MINUTE + 1), &Settings::default(), true, &mut Fates::default());
         assert_eq!(step, Step::Over);
     }
 

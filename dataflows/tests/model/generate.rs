@@ -291,6 +291,20 @@ pub fn punctual_events(plan: &Plan, settings: &Settings) -> Vec<Event> {
     events
 }
 
+/// Without the runs whose events lie further apart than `dedup_window`: parts of those may be forgotten before others come.
+pub fn within_window(mut events: Vec<Event>, settings: &Settings) -> Vec<Event> {
+    let mut spans = std::collections::BTreeMap::<u128, (Ms, Ms)>::new();
+    for event in &events {
+        if let Event::Run(e) = event {
+            let span = spans.entry(e.run).or_insert((e.time, e.time));
+            *span = (span.0.min(e.time), span.1.max(e.time));
+        }
+    }
+    let short = |run: u128| spans.get(&run).is_none_or(|(first, last)| last - first <= settings.dedup_window_ms);
+    events.retain(|event| if let Event::Run(e) = event { short(e.run) } else { true });
+    events
+}
+
 fn agent_event(agent: u128, kind: Kind, time: Ms) -> Event {
     Event::Agent(AgentEvent { kind, time, agent })
 }
@@ -345,6 +359,7 @@ fn edge(events: &[Event], settings: &Settings, numbers: &mut Numbers) -> Ms {
         settings.queue_ttl_ms + grace,
         settings.agent_ttl_ms,
         settings.dedup_window_ms,
+        settings.dedup_window_ms + grace,
         settings.dedup_window_ms + settings.queue_ttl_ms + grace,
         settings.dedup_window_ms + SKEW + grace,
     ];

@@ -123,7 +123,7 @@ impl<'a> Recorded<'a> {
     }
 
     fn forget(&mut self) {
-        let oldest = self.before.saturating_sub(self.settings.dedup_window_ms);
+        let oldest = self.before.saturating_sub(self.settings.dedup_window_ms + self.settings.late_grace_ms);
         let over = |horizon: Ms| oldest > whole_second(horizon);
         let (attempts, runs, deliveries) = &mut self.forgotten;
         attempts.extend(self.ended.extract_if(.., |_, ended| over(ended.horizon)).map(|(key, _)| key));
@@ -331,7 +331,7 @@ impl<'a> Recorded<'a> {
         let over = if lost.is_some() { lost.max(finish) } else { finish };
         let Some(over) = over.filter(|_| kept.facts.end.is_none()) else { return true };
         let latest = kept.facts.times().last().copied().unwrap_or(over);
-        let forget = now > over.max(latest).saturating_add(self.settings.dedup_window_ms);
+        let forget = now > over.max(latest) + self.settings.dedup_window_ms + self.settings.late_grace_ms;
         fired_if("lost attempt forgotten", forget);
         !forget
     }
@@ -350,7 +350,7 @@ impl<'a> Recorded<'a> {
             }
             shown.runs_queued += i64::from(run.facts.is_queued(now, settings));
             let kept = attempts.range((*id, 0, 0)..=(*id, u128::MAX, u32::MAX)).next().is_some();
-            let silence = settings.dedup_window_ms.max(settings.queue_ttl_ms + settings.late_grace_ms);
+            let silence = settings.dedup_window_ms.max(settings.queue_ttl_ms) + settings.late_grace_ms;
             let forgotten = run.facts.finish.is_none() && now > run.latest.saturating_add(silence) && !kept;
             fired_if("run forgotten without a finish", forgotten);
             let retired = !kept && run.settled && run.facts.finished().is_some_and(|finish| now > finish);

@@ -1,12 +1,13 @@
 //! What an event does: merge into what is kept, or be a duplicate, a conflict or late.
 
-use super::{RunsMachine, attempt_print, is_evidence, run_print};
+use super::{AfterAll, RunsMachine, attempt_print, is_evidence, run_print};
 use crate::{
     event::{Kind, RunEvent},
     machines::{
         attempt::{Applied, End, done},
         run::{self, memo},
     },
+    memory::Fingerprint,
     series::{Announcement, Pair},
     slab::{NO_SLOT, Slot},
     time::Millis,
@@ -119,7 +120,7 @@ impl RunsMachine {
     /// The attempt was reclaimed: the next one is queued, even if its own `job.queued` never comes.
     fn queue_next(&mut self, slot: Slot, event: &RunEvent) {
         let run = self.attempts[slot].run;
-        let number = event.attempt.saturating_add(1);
+        let Some(number) = event.attempt.checked_add(1) else { return };
         let kept = self.find_attempt(run, event.job, number);
         if kept.is_none() && self.memory.get(attempt_print(event.run, event.job, number), self.before).is_some() {
             return;
@@ -139,22 +140,32 @@ impl RunsMachine {
         let ends = matches!(event.kind, Kind::JobFinished | Kind::JobRequeued);
         let agrees = !ends || memo::agrees(bits, &End::of(event));
         let id = attempt_print(event.run, event.job, event.attempt);
-        if is_evidence(event) && !memo::is_dispatched(bits) {
+        let first = is_evidence(event) && !memo::is_dispatched(bits);
+        if first {
             if let Some(run) = self.find_run(event.run) {
                 self.runs[run].dispatched = true;
                 self.touch_run(run);
             }
-            let pair = Pair { project: event.project, pipeline: event.pipeline };
-            *self.dispatched_after_all.entry(pair).or_default() += 1;
             self.memory.insert(id, memo::with_dispatch(bits), Millis::MIN, self.before);
-            self.note_dispatch_after_all(id, event);
-            if agrees {
-                return;
-            }
-        } else if is_evidence(event) && self.noted_after_all.contains(&id) {
-            self.note_dispatch_after_all(id, event);
         }
-        self.tally(if agrees { Applied::Duplicate } else { Applied::Conflict });
+        let tells_more = is_evidence(event)
+            && (first || self.dispatched_after_all.contains_key(&id))
+            && self.dispatch_after_all(id, event, agrees);
+        self.tally(match (agrees, tells_more) {
+            (false, _) => Applied::Conflict,
+            (true, false) => Applied::Duplicate,
+            (true, true) => Applied::New,
+        });
+    }
+
+    /// Takes in one of the epoch's evidences that a retired attempt was dispatched after all; whether it is the first of
+    /// those that agree. Which of them is read first says nothing (I1).
+    fn dispatch_after_all(&mut self, id: Fingerprint, event: &RunEvent, agrees: bool) -> bool {
+        self.note_dispatch_after_all(event);
+        let pair = Pair { project: event.project, pipeline: event.pipeline };
+        let seen = self.dispatched_after_all.entry(id).or_insert(AfterAll { pair, agreed: false });
+        seen.pair = seen.pair.min(pair);
+        agrees && !std::mem::replace(&mut seen.agreed, true)
     }
 
     /// Puts an event off to the end of the epoch, or, then, gives it up.

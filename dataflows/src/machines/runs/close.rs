@@ -191,7 +191,7 @@ impl RunsMachine {
         let forget = if over {
             let lost_at = if losses.latest { losses.latest_due } else { Millis::MIN };
             let horizon = attempt.latest().unwrap_or(Millis::MIN).max(lost_at).max(finish_time(finish));
-            horizon.saturating_add(self.settings.dedup_window_ms)
+            horizon.saturating_add(self.settings.memory_ms())
         } else {
             NEVER
         };

@@ -32,7 +32,7 @@ use crate::{
     time::{Millis, StreamTime},
 };
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 /// See the module.
 #[derive(Debug)]
@@ -57,15 +57,22 @@ pub struct RunsMachine {
     /// Events that are late unless another event of this epoch makes their attempt or run known.
     perhaps_late: Vec<RunEvent>,
     announced: HashMap<Pair, Announcement>,
-    /// Dispatches of attempts that had been retired without one.
-    dispatched_after_all: HashMap<Pair, u64>,
-    /// Those of them that were noted in the open epoch.
-    noted_after_all: HashSet<Fingerprint>,
+    /// Attempts that had been retired without a dispatch, and turned out in the open epoch to have had one.
+    dispatched_after_all: HashMap<Fingerprint, AfterAll>,
     quality: Quality,
     /// What is told of attempts for retention; `None`: it is off.
     notes: Option<Vec<Note>>,
     /// What is to be stored; `None`: nobody asks.
     changes: Option<store::Changes>,
+}
+
+/// What the epoch's evidences of one late dispatch say together.
+#[derive(Clone, Copy, Debug)]
+struct AfterAll {
+    /// The smallest.
+    pair: Pair,
+    /// One of them has an end that is the known one, or none.
+    agreed: bool,
 }
 
 /// This worker's share of the bounds on state.
@@ -86,7 +93,7 @@ impl RunsMachine {
             runs: limits.max_open_runs.div_ceil(workers),
             jobs_per_run: limits.max_jobs_per_run,
         };
-        let memory = Memory::new(settings.dedup_window_ms, limits.max_remembered_ids.div_ceil(workers));
+        let memory = Memory::new(settings.memory_ms(), limits.max_remembered_ids.div_ceil(workers));
         let notes = settings.retention.on.then(Vec::new);
         Self {
             settings,
@@ -108,7 +115,6 @@ impl RunsMachine {
             perhaps_late: vec![],
             announced: HashMap::new(),
             dispatched_after_all: HashMap::new(),
-            noted_after_all: HashSet::new(),
             quality: Quality::default(),
             notes,
             changes: None,
@@ -161,9 +167,8 @@ impl Machine for RunsMachine {
         for (pair, seen) in self.announced.drain() {
             closed.deltas.announce(pair, seen);
         }
-        self.noted_after_all.clear();
-        for (pair, count) in self.dispatched_after_all.drain() {
-            *closed.deltas.jobs_scheduled.entry(pair).or_default() += count;
+        for (_, seen) in self.dispatched_after_all.drain() {
+            *closed.deltas.jobs_scheduled.entry(seen.pair).or_default() += 1;
         }
         if at.last && self.settings.job_results {
             self.report_open(closed);

@@ -8,7 +8,6 @@ use crate::{
         attempt::{Losses, done},
         run::LONG_AGO,
     },
-    memory::Fingerprint,
     retention::note::{Key, Note},
     slab::Slot,
     time::{Millis, NEVER, SKEW_TOLERANCE_MS, StreamTime},
@@ -107,11 +106,9 @@ impl RunsMachine {
         deadline.saturating_add(self.settings.settling_ms())
     }
 
-    /// The first evidence of dispatch came after the attempt was retired. All of the epoch's is told, for which of it is
-    /// read first says nothing (I1).
-    pub(super) fn note_dispatch_after_all(&mut self, id: Fingerprint, event: &RunEvent) {
+    /// The first evidence of dispatch came after the attempt was retired. All of the epoch's is told.
+    pub(super) fn note_dispatch_after_all(&mut self, event: &RunEvent) {
         if let Some(notes) = &mut self.notes {
-            self.noted_after_all.insert(id);
             notes.push(Note { dispatched: event.time, ..seen(event) });
         }
     }
