@@ -16,6 +16,7 @@ import time
 from confluent_kafka import Consumer, KafkaError, KafkaException
 
 EVENTS, DECISIONS = "gocdnext.events", "gocdnext.decisions"
+JOB_FINISHED, RETENTION = "io.gocdnext.job.finished", "io.gocdnext.retention."
 # So many ids are remembered; in earnest they belong into the database that the effect is written to, in the
 # same transaction.
 REMEMBERED = 1_000_000
@@ -39,18 +40,22 @@ class Seen:
 
 def cloud_event(message):
     """The event in a record, whichever content mode it came in; None if it is none (that is for the dead letters)."""
+    headers = {name: value or b"" for name, value in message.headers() or []}
+    content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), b"")
+    structured = content_type.strip().lower().startswith(b"application/cloudevents")
     try:
-        headers = {name: value.decode() for name, value in message.headers() or [] if value is not None}
         body = json.loads(message.value() or b"null")
-        structured = headers.get("content-type", "").startswith("application/cloudevents+json")
         if not structured and any(name.startswith("ce_") for name in headers):
-            body = {name[3:]: value for name, value in headers.items() if name.startswith("ce_")} | {"data": body}
+            # these are UTF-8; any other header, of a tracer say, may hold any bytes
+            attributes = {name[3:]: headers[name].decode() for name in ("ce_id", "ce_source", "ce_type") if name in headers}
+            body = attributes | {"data": body}
     except (ValueError, RecursionError):  # no UTF-8, no JSON, or nested too deep
         return None
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) or not all(isinstance(body.get(name), str) for name in ("id", "source", "type")):
         return None
-    texts = all(isinstance(body.get(name), str) for name in ("id", "source", "type"))
-    return body if texts and isinstance(body.get("data", {}), dict) else None
+    # of a type that is not used here data may be anything
+    used = body["type"] == JOB_FINISHED or body["type"].startswith(RETENTION)
+    return body if isinstance(body.get("data"), dict) or not used else None
 
 
 class Totals:
@@ -66,12 +71,14 @@ class Totals:
             self.decision(event)
         elif self.events.add((event["source"], event["id"])):
             self.count["events"] += 1
-            if event["type"] == "io.gocdnext.job.finished":
-                self.count[f"job.finished {event.get('data', {}).get('status')}"] += 1
+            if event["type"] == JOB_FINISHED:
+                self.count[f"job.finished {event['data'].get('status')}"] += 1
         else:
             self.count["events again"] += 1
 
     def decision(self, decision):
+        if not decision["type"].startswith(RETENTION):
+            return  # something new
         if not self.decisions.add(decision["id"]):
             self.count["decisions again"] += 1
             return
