@@ -70,7 +70,8 @@ fn send_odd_ones(address: &str) {
         .insert(Header { key: "trace-bin", value: Some(&[0xff_u8, 0xfe][..]) });
     let producer = producer(address, &[]);
     send(&producer, EVENTS, 0, b"run", &finished, headers);
-    let unknown = br#"{"specversion": "1.0", "id": "1", "source": "/other", "type": "org.example.list", "data": [1]}"#;
+    let unknown =
+        br#"{"specversion": "1.0", "id": "1", "source": "/other", "type": "org.example.list", "data": [1]}"#;
     send(&producer, EVENTS, 0, b"other", unknown, OwnedHeaders::new());
     producer.flush(PATIENCE).unwrap();
 }

@@ -66,11 +66,12 @@ class Refusals(unittest.TestCase):
         ({"kafka": {"secretProperties": {"sasl.password": "p"}}}, "name it in kafka.existingSecret"),
         ({"kafka": {"existingSecret": "k"}}, "nothing of it is used"),
         ({"kafka": {"properties": {"sasl.password": "p"}}}, "which is a secret: put it into a Secret"),
-        ({"kafka": {"tls": {"certificateKey": "tls.crt"}}}, "set both or neither"),
         ({"kafka": {"tls": {"existingSecret": "t"}}}, "but security.protocol is plaintext"),
         ({"state": {"postgres": {"tls": {"existingSecret": "t"}}}}, "set state.type to postgres, or leave it out"),
         ({"logDatabase": {"tls": {"existingSecret": "t"}}}, "but no log database"),
-        (merged(POSTGRES, {"state": {"postgres": {"tls": {"existingSecret": "t", "certificateKey": "c"}}}}), "set all or none"),
+        (merged(POSTGRES, {"state": {"postgres": {"tls": {"existingSecret": "t", "certificateKey": "c"}}}}), "state.postgres.tls: certificateKey"),
+        ({"logDatabase": {"tls": {"privateKeyKey": "k"}}}, "logDatabase.tls: certificateKey"),
+        ({"kafka": {"tls": {"certificateKey": "c", "privateKeyKey": "k"}}}, "kafka.tls: certificateKey, privateKeyKey and existingSecret go together"),
         ({"settings": {"ha": True}}, "settings.ha has a place of its own in this chart: ha"),
         ({"settings": {"topic": "t"}}, "settings.topic has a place of its own in this chart: kafka.topic"),
         ({"settings": {"retention_execute": True}}, "needs the log database"),
@@ -120,8 +121,8 @@ class Refusals(unittest.TestCase):
     def test_every_refusal_is_tested(self):
         written = len(re.findall(r"\bfail \(?", (CHART / "templates/_refusals.tpl").read_text()))
         by_schema = sum("not allowed" in sentence or "not match" in sentence or sentence.startswith("/") for _, sentence in self.WRONG)
-        # one rule is tested with two settings
-        self.assertEqual(len(self.WRONG) - by_schema - 1, written)
+        # one rule is tested with two settings, and one with three certificates
+        self.assertEqual(len(self.WRONG) - by_schema - 3, written)
 
 
 class Server(unittest.TestCase):
@@ -146,6 +147,12 @@ class Server(unittest.TestCase):
         self.assertEqual(two.spec("Deployment")["strategy"]["type"], "RollingUpdate")
         self.assertEqual(two.environment()["GOCDNEXT_FLOW_HA"], "true")
         self.assertIn("podAntiAffinity", two.pod()["affinity"])
+
+    def test_a_rollout_waits_longer_than_readiness_for_the_catch_up(self):
+        seconds = {None: 900, "1h30m": 5700, "2.5s": 303, "0s": 300, "1w 1d": 691500, "36500d": 2147483647}
+        for timeout, deadline in seconds.items():
+            settings = {"catch_up_timeout": timeout} if timeout else {}
+            self.assertEqual(Rendered.of({"settings": settings}).spec("Deployment")["progressDeadlineSeconds"], deadline, timeout)
 
     def test_it_may_do_nothing_that_it_need_not(self):
         rendered = Rendered.example("full")
@@ -283,7 +290,7 @@ class Monitoring(unittest.TestCase):
         trigger = Rendered.example("agents-keda").spec("ScaledObject")["triggers"][0]["metadata"]
         self.assertEqual(trigger["ignoreNullValues"], "false")
         self.assertEqual(trigger["threshold"], "4")
-        query = 'sum(gocdnext_queue_depth{stage_status="dispatchable",job="gocdnext-flow",namespace="flow"})'
+        query = 'sum(gocdnext_queue_depth{stage_status="dispatchable",job="gocdnext-flow",namespace="flow",instance="ci-server"})'
         self.assertEqual(trigger["query"], query)
 
 

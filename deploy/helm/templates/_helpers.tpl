@@ -31,6 +31,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if kindIs "invalid" .Values.server.replicas }}{{ ternary 2 1 .Values.ha }}{{ else }}{{ .Values.server.replicas | int }}{{ end }}
 {{- end }}
 
+{{- /* In how many seconds an instance must be ready, or the rollout counts as failed: five minutes beyond catch_up_timeout. */ -}}
+{{- define "flow.progressDeadline" -}}
+{{- $units := dict "ms" 0.001 "s" 1 "m" 60 "h" 3600 "d" 86400 "w" 604800 }}
+{{- $seconds := 300.0 }}
+{{- range regexFindAll "[0-9.]+[a-z]+" (get .Values.settings "catch_up_timeout" | default "10m" | toString) -1 }}
+{{- $seconds = addf $seconds (mulf (regexFind "[0-9.]+" .) (get $units (regexFind "[a-z]+" .) | default 0)) }}
+{{- end }}
+{{- minf (ceil $seconds) 2147483647 | int64 }}
+{{- end }}
+
 {{- define "flow.stateFolder" }}/var/lib/gocdnext-flow{{ end }}
 {{- define "flow.tlsFolder" }}/etc/gocdnext-flow/kafka-tls{{ end }}
 

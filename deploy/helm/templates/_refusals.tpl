@@ -6,6 +6,7 @@ values.schema.json's business. Included by deployment.yaml, which is always rend
 {{- include "flow.refusals.state" . -}}
 {{- include "flow.refusals.databases" . -}}
 {{- include "flow.refusals.kafka" . -}}
+{{- include "flow.refusals.certificates" . -}}
 {{- include "flow.refusals.settings" . -}}
 {{- include "flow.refusals.agents" . -}}
 {{- end }}
@@ -42,7 +43,10 @@ values.schema.json's business. Included by deployment.yaml, which is always rend
 {{- if and .Values.logDatabase.tls.existingSecret (not .Values.logDatabase.existingSecret) }}
 {{- fail "logDatabase.tls.existingSecret is set, but no log database: name the Secret that holds its URL in logDatabase.existingSecret" }}
 {{- end }}
-{{- range $name, $tls := dict "state.postgres.tls" .Values.state.postgres.tls "logDatabase.tls" .Values.logDatabase.tls }}
+{{- end }}
+
+{{- define "flow.refusals.certificates" -}}
+{{- range $name, $tls := dict "kafka.tls" .Values.kafka.tls "state.postgres.tls" .Values.state.postgres.tls "logDatabase.tls" .Values.logDatabase.tls }}
 {{- if and (or $tls.certificateKey $tls.privateKeyKey) (not (and $tls.certificateKey $tls.privateKeyKey $tls.existingSecret)) }}
 {{- fail (printf "%s: certificateKey, privateKeyKey and existingSecret go together: set all or none" $name) }}
 {{- end }}
@@ -64,9 +68,6 @@ values.schema.json's business. Included by deployment.yaml, which is always rend
 {{- if regexMatch "password|passphrase|secret|token|jaas|oauthbearer\\.config|key\\.pem|private" $property }}
 {{- fail (printf "kafka.properties holds %s, which is a secret: put it into a Secret and name its key in kafka.secretProperties" $property) }}
 {{- end }}
-{{- end }}
-{{- if ne (empty .tls.certificateKey) (empty .tls.privateKeyKey) }}
-{{- fail "kafka.tls.certificateKey and kafka.tls.privateKeyKey go together: set both or neither" }}
 {{- end }}
 {{- $protocol := get .properties "security.protocol" | default "plaintext" | lower }}
 {{- if and .tls.existingSecret (not (hasSuffix "ssl" $protocol)) }}
