@@ -65,7 +65,7 @@ pub fn job_ttl_ms(speed: f64) -> Millis {
 
 /// Runs until Ctrl-C, SIGTERM or the end of the time given.
 pub fn run(mut config: Config, options: &DemoOptions) -> Result<(), RunError> {
-    ask_for_port(config.listen)?;
+    config.listen = free_port(config.listen)?;
     if !options.temporary_state {
         ask_for_new_state(&config.state)?;
     }
@@ -135,10 +135,10 @@ fn ask_for_new_state(state: &StateUrl) -> Result<(), RunError> {
     })
 }
 
-/// Says that the port is taken before anything else is said.
-fn ask_for_port(listen: SocketAddr) -> Result<(), RunError> {
-    let asked = TcpListener::bind(listen).map_err(|error| BindError::new(listen, error));
-    asked.map(drop).map_err(|error| RunError::Runtime(error.into()))
+/// Says that the port is taken before anything else is said; for port 0, which one is free.
+fn free_port(listen: SocketAddr) -> Result<SocketAddr, RunError> {
+    let asked = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
+    asked.map_err(|error| RunError::Runtime(BindError::new(listen, error).into()))
 }
 
 /// Ready when the time is over or the fleet cannot go on.

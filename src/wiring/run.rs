@@ -79,6 +79,7 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     // before Kafka is touched: whoever asks gets an answer
     let listener = http::bind(config.listen).await.map_err(anyhow::Error::new)?;
+    let listen = listener.local_addr().unwrap_or(config.listen);
     let state = HttpState::new(Arc::clone(published), config);
     let (end_http, http_ends) = oneshot::channel::<()>();
     let http_ends = async {
@@ -87,7 +88,7 @@ async fn serve(
     };
     let mut sidecar = tokio::spawn(http::serve(listener, state, http_ends));
     tokio::spawn(checks::keep(Arc::clone(published), Arc::clone(config)));
-    tracing::info!(listen = %config.listen, brokers = config.brokers, topic = config.topic, "serving");
+    tracing::info!(%listen, brokers = config.brokers, topic = config.topic, "serving");
 
     let ended = async {
         tokio::select! {
