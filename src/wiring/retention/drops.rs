@@ -88,11 +88,15 @@ enum Trouble {
     Sink(#[from] SinkError),
 }
 
-/// The event of the contract, with an id that follows from the drop alone: sent twice it counts once.
+/// What makes the event's id of the decision's.
+const DROPPED: &[u8] = b"partition_dropped";
+
+/// The event of the contract, with an id that follows from the drop alone: sent twice it counts once. It is not the
+/// decision's, which has the same source and is another event.
 fn event(drop: &Drop) -> String {
     let event = json!({
         "specversion": "1.0",
-        "id": Uuid::from_u128(drop.decision).to_string(),
+        "id": Uuid::new_v5(&Uuid::from_u128(drop.decision), DROPPED).to_string(),
         "source": SOURCE,
         "type": "io.gocdnext.log.partition_dropped",
         "time": told(drop.dropped_at),
@@ -100,4 +104,29 @@ fn event(drop: &Drop) -> String {
         "data": { "partition": drop.name, "upper_bound": told(drop.upper) },
     });
     event.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{retention::executor::drop_id, sinks::decisions};
+    use dataflows::retention::{Decision, Kind, Subject, month::Month};
+    use serde_json::Value;
+
+    #[test]
+    fn a_drop_has_an_id_of_its_own_that_follows_from_it_and_never_changes() {
+        let event = |name: &str| {
+            let partition = Month::from_name(name).unwrap().partition();
+            let (lower, upper, decision) = (partition.lower, partition.upper, drop_id(name));
+            let drop = Drop { name: name.to_owned(), lower, upper, rows: 1, dropped_at: 5, decision };
+            serde_json::from_str::<Value>(&event(&drop)).unwrap()
+        };
+        let dropped = event("log_lines_y2026m01");
+        let subject = Subject::Partition("log_lines_y2026m01".to_owned());
+        let decided = decisions::event(&Decision::new(Kind::DropPartition, subject, 5, String::new(), []));
+        assert_eq!(dropped["source"], decided["source"]);
+        assert_ne!(dropped["id"], decided["id"], "two events");
+        assert_eq!(dropped["id"], "3f6fc7ce-2d1a-5b90-8eea-3fdc3a62677b");
+        assert_ne!(dropped["id"], event("log_lines_y2026m02")["id"]);
+    }
 }
