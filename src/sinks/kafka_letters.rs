@@ -1,7 +1,8 @@
 //! Dead letters to a Kafka topic: key, value and headers of the original, its origin and the reason as headers more.
 //!
 //! A reader that cares about those that come twice compares `dead_letter_topic`, `dead_letter_partition` and
-//! `dead_letter_offset`.
+//! `dead_letter_offset`. So that each of them stands once, a letter that was sent again and is rejected again loses those
+//! of the first time.
 
 use super::{
     courier::{Courier, Extent, Record, Told},
@@ -11,6 +12,9 @@ use crate::{config::Config, sources::stop::Stop};
 use dataflows::feed::DeadLetter;
 use rdkafka::message::{Header, OwnedHeaders};
 use std::sync::Arc;
+
+/// In front of the names of our headers.
+const OURS: &str = "dead_letter_";
 
 /// See the module.
 #[derive(Debug)]
@@ -59,7 +63,10 @@ fn headers(origin: &str, letter: &DeadLetter, extent: Extent) -> OwnedHeaders {
     let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len() + 9);
     let theirs = if extent < Extent::Bare { &letter.headers[..] } else { &[] };
     for (name, value) in theirs {
-        headers = headers.insert(Header { key: &name.replace('\0', ""), value: Some(value) });
+        let name = name.replace('\0', "");
+        if !name.starts_with(OURS) {
+            headers = headers.insert(Header { key: &name, value: Some(value) });
+        }
     }
     let timestamp = letter.timestamp.map(|timestamp| timestamp.to_string());
     let value_bytes = (extent >= Extent::WithoutValue).then(|| letter.value.len().to_string());
