@@ -119,6 +119,42 @@ fn letters_whose_acknowledgement_is_lost_are_there_at_least_once() {
     assert_eq!(found(&brokers, 20), offsets(0..20));
 }
 
+/// Sent again with its headers and rejected again, it tells of the second time alone.
+#[test]
+fn a_letter_that_comes_back_has_each_header_of_ours_once() {
+    let cluster = cluster();
+    let (brokers, stop) = (cluster.bootstrap_servers(), Arc::default());
+    let theirs = ["trace", "dead_letter_offset", "dead_letter_topic", "dead_\0letter_key_bytes", "trace"];
+    let headers = theirs.map(|name| (name.to_owned(), b"old".to_vec())).into();
+    let mut sink = KafkaLetters::new(&config(&brokers, "events"), stop).unwrap();
+    sink.deliver(&[DeadLetter { headers, ..letter(7) }]).unwrap();
+    let letter = kafka::letters(&brokers, TOPIC, 1).remove(0);
+    assert_eq!(letter.header("dead_letter_offset"), ["7"]);
+    assert_eq!(letter.header("dead_letter_topic"), ["events"]);
+    assert_eq!(letter.header("dead_letter_key_bytes"), [""; 0], "its key is there");
+    assert_eq!(letter.header("trace"), ["old", "old"]);
+}
+
+/// Nothing under way will ever make room: it is said, with what to do, and others get through.
+#[test]
+fn a_letter_that_librdkafka_has_no_room_for_is_told() {
+    let cluster = cluster();
+    let (brokers, stop): (_, Arc<Stop>) = (cluster.bootstrap_servers(), Arc::default());
+    let mut config = config(&brokers, "events");
+    config.kafka.insert("queue.buffering.max.kbytes".to_owned(), "1".to_owned());
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = move |trouble| drop(tell.send(trouble));
+    let mut sink = KafkaLetters::new(&config, Arc::clone(&stop)).unwrap().telling(Box::new(tell));
+    let long = DeadLetter { value: vec![b'x'; 5_000], ..letter(0) };
+    let delivery = spawn(move || sink.deliver(&[long, letter(1)]));
+    let trouble = told.recv_timeout(kafka::PATIENCE).unwrap().unwrap();
+    assert!(trouble.contains("raise kafka.\"queue.buffering.max.kbytes\""), "{trouble}");
+    assert_eq!(found(&brokers, 1), offsets(1..2));
+    assert!(!delivery.is_finished(), "it waits");
+    stop.stop();
+    delivery.join().unwrap().unwrap_err();
+}
+
 #[test]
 fn who_is_told_to_end_gives_up_and_says_so() {
     let cluster = cluster();

@@ -30,6 +30,9 @@ const SERVE_FOR: Duration = Duration::from_secs(1);
 /// How long it is asked what is wrong with the topic.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 
+/// It has nothing else to send, so only its settings can be the cause.
+const NO_ROOM: &str = "librdkafka has no room for one of them; raise kafka.\"queue.buffering.max.kbytes\"";
+
 /// What became of the letters sent, by their place in the list.
 #[derive(Debug, Default)]
 struct Answers {
@@ -261,6 +264,9 @@ impl Courier {
 
     /// What people can act on. Of a topic that is not there librdkafka says only that time is up.
     fn reason(&self, code: RDKafkaErrorCode) -> String {
+        if code == RDKafkaErrorCode::QueueFull {
+            return NO_ROOM.to_owned();
+        }
         let said = self.context.quiet.health.take();
         if let Some(answer) = self.producer.as_ref().and_then(|producer| of_topic(producer, &self.topic)) {
             return answer;
@@ -297,7 +303,7 @@ impl Courier {
             let producer = self.producer()?;
             let mut answers = Vec::new();
             while let Some((place, extent)) = load.next() {
-                match send(&producer, record(place, extent)) {
+                match offer(&producer, load.under_way, || record(place, extent)) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(code) => answers.push((place, Err(code))),
@@ -371,6 +377,23 @@ fn of_topic(producer: &BaseProducer<Context>, topic: &str) -> Option<String> {
         }
         code => code.to_string(),
     })
+}
+
+/// Sends one record; `false`: there is no room until one of those under way is acknowledged.
+fn offer<'a>(
+    producer: &BaseProducer<Context>,
+    under_way: usize,
+    record: impl Fn() -> Record<'a>,
+) -> Result<bool, RDKafkaErrorCode> {
+    if send(producer, record())? {
+        return Ok(true);
+    }
+    if under_way > 0 {
+        return Ok(false);
+    }
+    // librdkafka gives room back only after it has told of the acknowledgement
+    thread::sleep(PATIENCE);
+    if send(producer, record())? { Ok(true) } else { Err(RDKafkaErrorCode::QueueFull) }
 }
 
 /// Sends one record; `false`: there is no room now.
