@@ -5,8 +5,10 @@
 //!
 //! - a partition is gone and in the drop ledger, or there and not in it: one transaction does both;
 //! - what was checked under the lock is what is dropped: from the lock on the partition takes no line and keeps its bounds;
-//! - nobody who writes elsewhere waits for our reading: all of `log_lines` is locked by the same message that drops and
-//!   commits, after a wait of at most [`Options::lock_patience`], so that no stalled client holds that lock;
+//! - in PostgreSQL nobody who writes elsewhere waits for our reading: all of `log_lines` is locked by the same message
+//!   that drops and commits, after a wait of at most [`Options::lock_patience`], so that no stalled client holds that lock.
+//!   SQLite has one lock for all writers: while the partition is read under it, whoever writes a line waits, at worst for
+//!   as long as it was taken for, or fails where its own patience ends before;
 //! - of `log_lines` no more is used than `at` and the job (`job_run_id` or `job_id`).
 //!
 //! Two executors are kept apart by an advisory lock of the transaction: unlike a session's it cannot be left behind on a
