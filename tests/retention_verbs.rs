@@ -318,18 +318,18 @@ fn what_is_missing_is_told_with_what_to_do() {
     let none = program(&[]).args(["retention", "plan", "--state", "sqlite:/nonexistent/state.db"]).output().unwrap();
     assert_eq!(none.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&none.stderr).contains("give --log-database"));
-    let set = |days: &str| {
-        let set = ["retention", "policy", "set", "--archive", "on", "--state", "sqlite:/nonexistent/s.db", "--days"];
-        let output = program(&[]).args(set).arg(days).output().unwrap();
+    let set = |days: &str, archive: &str| {
+        let set = ["retention", "policy", "set", "--state", "sqlite:/nonexistent/s.db", "--days", days, "--archive"];
+        let output = program(&[]).args(set).arg(archive).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    for days in ["0", "6"] {
-        let (code, said) = set(days);
+    for (days, archive) in [("0", "on"), ("6", "on"), ("90", "off")] {
+        let (code, said) = set(days, archive);
         assert_eq!(code, Some(2), "{said}");
         for word in ["give --yes", "is not known", "give --log-database"] {
             assert!(said.contains(word), "{word}: {said}");
         }
     }
-    let (code, said) = set("7");
+    let (code, said) = set("7", "on");
     assert_eq!(code, Some(1), "it goes on, and finds no directory: {said}");
 }

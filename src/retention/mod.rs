@@ -16,7 +16,7 @@ pub use self::{
     adopt::{Adoptable, adopt, adoptable},
     examine::{Standing, old_enough},
     executor::{Order, Outcome, Report, look_at, run},
-    foresee::{Foreseen, fate, foresee},
+    foresee::{Foreseen, fate, foresee, freed, lets_go_of_archives},
     inputs::Inputs,
     ledger::{Adoption, Known, Ledger},
 };

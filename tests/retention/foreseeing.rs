@@ -2,12 +2,12 @@
 
 use crate::support::{Place, State, jobs, on_both, order, word};
 use dataflows::{
-    retention::{Policies, Policy},
+    retention::{Archive, LedgerRow, Policies, Policy},
     time::Millis,
 };
-use gocdnext_flow::retention::{Foreseen, Ledger, Order, fate, foresee, run};
+use gocdnext_flow::retention::{Foreseen, Ledger, Order, fate, foresee, freed, run};
 
-on_both!(what_falls_due_by_a_change_is_told_and_stays);
+on_both!(what_falls_due_by_a_change_is_told_and_stays, what_waits_for_its_archive_falls_due_where_archives_end);
 
 fn kept_for(days: u32) -> Policies {
     Policies { default: Some(Policy { log_retention_days: days, archive: true }), ..Policies::default() }
@@ -69,4 +69,59 @@ async fn what_falls_due_by_a_change_is_told_and_stays(place: Place) {
         assert_eq!(dropped.contains_key(&partition.name), word(outcome) == "WouldDrop", "{report:?}");
     }
     assert_eq!(dropped.len(), 3);
+}
+
+async fn what_waits_for_its_archive_falls_due_where_archives_end(place: Place) {
+    let state = State::new(&place);
+    place.months(6).await;
+    // by months back: archived, waits, failed, unknown, runs, waits
+    for before in 1..=6 {
+        let of_month = jobs(u32::try_from(before).unwrap(), 2);
+        place.lines(before, &of_month, 5).await;
+        let waits = |row| LedgerRow { archive: Archive::None, archived_at: None, ..row };
+        match before {
+            1 => state.archived(&of_month),
+            2 | 6 => state.rows(&of_month, waits),
+            3 => state.rows(&of_month, |row| LedgerRow { archive: Archive::Failed, archived_at: None, ..row }),
+            5 => state.rows(&of_month, |row| LedgerRow { ended_at: None, ..waits(row) }),
+            _ => {}
+        }
+    }
+    let policy = |log_retention_days, archive| Policy { log_retention_days, archive };
+    let of = |default, own: Option<Policy>| Policies {
+        default: Some(default),
+        projects: own.map(|own| (7, own)).into_iter().collect(),
+    };
+    let freed = async |before: &Policies, after: &Policies| {
+        let foreseen = seen(&place, &state, before, after).await;
+        let freed = freed(&place.logs, &state, [before, after], &foreseen.old).await.unwrap();
+        assert!(freed.iter().all(|(_, outcome)| word(outcome) == "WouldDrop"), "{freed:?}");
+        let names: Vec<String> = freed.into_iter().map(|(partition, _)| partition.name).collect();
+        (foreseen.closed, foreseen.due.len(), names)
+    };
+    let lines = place.copy().await;
+    let (on, off) = (policy(0, true), policy(0, false));
+    let waiting: Vec<String> = [6, 3, 2].map(|before| place.name(before)).into();
+    for (before, after) in [
+        (of(on, None), of(off, None)),
+        (of(on, None), of(on, Some(off))),
+        (of(off, Some(on)), of(off, None)),
+        (of(on, Some(on)), of(on, Some(off))),
+    ] {
+        assert_eq!(freed(&before, &after).await, (6, 0, waiting.clone()), "{before:?} {after:?}");
+    }
+    for (before, after) in [
+        (of(on, None), of(on, None)),
+        (of(off, None), of(off, None)),
+        (of(off, None), of(on, None)),
+        // they are all of a project that goes on archiving
+        (of(on, Some(on)), of(off, Some(on))),
+    ] {
+        assert_eq!(freed(&before, &after).await, (6, 0, vec![]), "{before:?} {after:?}");
+    }
+    // fewer days as well: the younger fall due by their age, the oldest only by its archive
+    let (closed, due, names) = freed(&of(policy(125, true), None), &of(off, None)).await;
+    assert_eq!((closed, names), (6, vec![place.name(6)]));
+    assert!((4..=5).contains(&due), "{due}");
+    assert_eq!(place.copy().await, lines);
 }

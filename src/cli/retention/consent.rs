@@ -1,15 +1,15 @@
 //! Asks before policies are set under which most of what there is would be dropped within the minute: a `1` that was meant
-//! to be a year.
+//! to be a year, or an `off` that frees what waits for its archive.
 //!
-//! What there is, the log database tells. Where it cannot be asked the policies alone must do: less than a week, or less
-//! than half of what held before, is asked about.
+//! What there is, the log database tells. Where it cannot be asked the policies alone must do: less than a week, less
+//! than half of what held before, or archives that end, is asked about.
 
 use super::{outcome, parts, plan::failure};
 use crate::{
     cli::{Failure, confirm::Agreement},
     config::Config,
     logs::LogDatabase,
-    retention::{Foreseen, Ledger, Outcome, fate, foresee},
+    retention::{Foreseen, Ledger, Outcome, fate, foresee, freed, lets_go_of_archives},
     store::{Options, Store, StoreError},
     wiring::{RunError, StateLedger},
 };
@@ -47,44 +47,53 @@ pub async fn consent(config: &Config, change: Change) -> Result<(), Failure> {
         Err(error) => return Err(RunError::from(error).into()),
     };
     let after = change.of(&before);
-    let days = Days { before: before.longest(), after: after.longest() };
-    if !days.shrink() {
+    let shift = Shift::of(&before, &after);
+    if !shift.may_free() {
         return Ok(());
     }
     let seen = see(config, &before, &after).await;
-    if !days.is_grave(seen.as_ref().ok().map(|seen| &seen.foreseen)) {
+    if !shift.is_grave(seen.as_ref().ok().map(Seen::counts)) {
         return Ok(());
     }
     let would = match seen {
-        Ok(Seen { logs, ledger, foreseen }) => {
-            let fates =
-                fate(&logs, &ledger, &after, &foreseen.due).await.map_err(|error| failure(logs.url(), error))?;
-            Ok((foreseen.closed, fates))
-        }
+        Ok(seen) => Ok((seen.closed, seen.fates(&after).await?)),
         Err(why) => Err(why.message()),
     };
-    Agreement::to(Some(warning(days, &would)), false)?.get().await
+    Agreement::to(Some(warning(shift, &would)), false)?.get().await
 }
 
-/// The longest retention, which is what partitions go by.
+/// What a change means for all that there is.
 #[derive(Clone, Copy, Debug)]
-struct Days {
+struct Shift {
+    /// The longest retention, which is what partitions go by.
     before: Option<u32>,
     after: Option<u32>,
+    /// See [`lets_go_of_archives`].
+    lets_go: bool,
 }
 
-impl Days {
-    /// Something may fall due that did not before.
-    fn shrink(self) -> bool {
+impl Shift {
+    fn of(before: &Policies, after: &Policies) -> Self {
+        let lets_go = lets_go_of_archives(before, after);
+        Self { before: before.longest(), after: after.longest(), lets_go }
+    }
+
+    fn shrinks(self) -> bool {
         self.after.is_some_and(|after| self.before.is_none_or(|before| after < before))
     }
 
-    /// Whether somebody must agree. `foreseen`: `None` where the log database cannot tell.
-    fn is_grave(self, foreseen: Option<&Foreseen>) -> bool {
+    /// Something may go that had to stay before.
+    fn may_free(self) -> bool {
+        self.shrinks() || self.lets_go
+    }
+
+    /// Whether somebody must agree. `seen`: how many partitions fall due, and of how many; `None` where the log database
+    /// cannot tell.
+    fn is_grave(self, seen: Option<(usize, usize)>) -> bool {
         let after = self.after.unwrap_or(u32::MAX);
-        let most = |foreseen: &Foreseen| !foreseen.due.is_empty() && foreseen.due.len() * 2 >= foreseen.closed;
+        let most = |(due, closed): (usize, usize)| due > 0 && due * 2 >= closed;
         let slip = || after < FEW_DAYS || self.before.is_some_and(|before| after < before.div_ceil(2));
-        after == 0 || foreseen.map_or_else(slip, most)
+        after == 0 || seen.map_or_else(|| self.lets_go || slip(), most)
     }
 }
 
@@ -92,7 +101,27 @@ impl Days {
 struct Seen {
     logs: LogDatabase,
     ledger: StateLedger,
-    foreseen: Foreseen,
+    closed: usize,
+    /// Old enough by the change; their lines are not read yet.
+    due: Vec<Partition>,
+    /// See [`freed`].
+    freed: Vec<(Partition, Outcome)>,
+}
+
+impl Seen {
+    /// How many fall due, and of how many.
+    fn counts(&self) -> (usize, usize) {
+        (self.due.len() + self.freed.len(), self.closed)
+    }
+
+    /// What would become of those that fall due, in order of their bounds.
+    async fn fates(self, after: &Policies) -> Result<Vec<(Partition, Outcome)>, Failure> {
+        let Self { logs, ledger, due, freed, .. } = self;
+        let mut fates = fate(&logs, &ledger, after, &due).await.map_err(|error| failure(logs.url(), error))?;
+        fates.extend(freed);
+        fates.sort_by_key(|(partition, _)| partition.lower);
+        Ok(fates)
+    }
 }
 
 async fn see(config: &Config, before: &Policies, after: &Policies) -> Result<Seen, Failure> {
@@ -100,19 +129,23 @@ async fn see(config: &Config, before: &Policies, after: &Policies) -> Result<See
     let logs = LogDatabase::look(&url);
     let catalogue = logs.catalogue().await.map_err(|error| failure(logs.url(), error.into()))?;
     let standing = ledger.standing().await.map_err(RunError::from)?;
-    let foreseen = foresee(&standing, &catalogue, before, after);
-    Ok(Seen { logs, ledger, foreseen })
+    let Foreseen { closed, due, old } = foresee(&standing, &catalogue, before, after);
+    let freed = freed(&logs, &ledger, [before, after], &old).await.map_err(|error| failure(logs.url(), error))?;
+    Ok(Seen { logs, ledger, closed, due, freed })
 }
 
 /// How many partitions are closed and what would become of those that fall due; or why nobody can tell.
 type Would = Result<(usize, Vec<(Partition, Outcome)>), String>;
 
-fn warning(days: Days, would: &Would) -> String {
+fn warning(shift: Shift, would: &Would) -> String {
     let told = |days: Option<u32>| days.map_or_else(|| "none".to_owned(), |days| format!("{days} days"));
-    let (after, before) = (told(days.after), told(days.before));
-    let head = format!(
+    let (after, before) = (told(shift.after), told(shift.before));
+    let mut head = format!(
         "the longest retention, which partitions go by, would be {after} from their end on (now: {before})\n"
     );
+    if shift.lets_go {
+        head.push_str("logs that wait for an archive, or whose archive has failed, would go without one\n");
+    }
     head + &match would {
         Ok((closed, due)) => losses(*closed, due),
         Err(why) => {
@@ -140,11 +173,9 @@ fn losses(closed: usize, due: &[(Partition, Outcome)]) -> String {
 mod tests {
     use super::*;
 
-    fn grave(before: Option<u32>, after: u32, foreseen: Option<(usize, usize)>) -> bool {
-        let days = Days { before, after: Some(after) };
-        let partition = Partition { name: String::new(), lower: 0, upper: 1, adopted: false };
-        let foreseen = foreseen.map(|(due, closed)| Foreseen { closed, due: vec![partition; due] });
-        days.shrink() && days.is_grave(foreseen.as_ref())
+    fn grave(before: Option<u32>, after: u32, seen: Option<(usize, usize)>) -> bool {
+        let shift = Shift { before, after: Some(after), lets_go: false };
+        shift.may_free() && shift.is_grave(seen)
     }
 
     #[test]
@@ -164,7 +195,21 @@ mod tests {
     #[test]
     fn what_keeps_logs_no_shorter_is_not_asked_about() {
         assert!(!grave(Some(0), 0, None) && !grave(Some(1), 90, Some((3, 3))) && !grave(Some(1), 1, None));
-        assert!(!Days { before: Some(90), after: None }.shrink(), "without a default nothing goes");
+        let none = Shift { before: Some(90), after: None, lets_go: false };
+        assert!(!none.may_free(), "without a default nothing goes");
+    }
+
+    #[test]
+    fn the_end_of_archives_is_asked_about_though_the_days_stay() {
+        let grave = |before, after, seen| {
+            let shift = Shift { before, after: Some(after), lets_go: true };
+            shift.may_free() && shift.is_grave(seen)
+        };
+        assert!(grave(Some(30), 30, Some((2, 4))) && grave(Some(30), 90, Some((4, 4))));
+        assert!(!grave(Some(30), 30, Some((1, 4))) && !grave(Some(30), 30, Some((0, 0))));
+        assert!(grave(Some(30), 30, None) && grave(None, 90, None), "whatever is not known counts");
+        let shift = Shift { before: Some(30), after: Some(30), lets_go: true };
+        assert!(warning(shift, &Ok((4, vec![]))).contains("would go without one"));
     }
 
     #[test]
