@@ -5,7 +5,7 @@
 //! or an epoch that is missing is an error before the end.
 
 use super::{
-    BLOB, Blob, StoreError,
+    BLOB, Blob,
     commit::CHUNK_BYTES,
     error::{ChunkId, Damage},
 };
@@ -49,12 +49,12 @@ impl Chunk {
         self.found() == self.checksum
     }
 
-    fn damaged(&self, reason: String) -> StoreError {
-        StoreError::Damaged(Damage { table: BLOB, chunk: Some(self.id), reason })
+    fn damaged(&self, reason: String) -> Damage {
+        Damage { table: BLOB, chunk: Some(self.id), reason }
     }
 }
 
-/// See the module. After an error it goes on with the rows behind; of a blob that is damaged nothing is handed out.
+/// See the module. After a [`Damage`] it goes on with the rows behind; of a blob that is damaged nothing is handed out.
 #[derive(Debug)]
 pub(super) struct Assembly {
     /// Nothing before this is read.
@@ -84,7 +84,7 @@ impl Assembly {
     }
 
     /// Comes to the next row in the order of the key. An error is about rows before it, and told once.
-    pub(super) fn approach(&mut self, chunk: &Chunk, sound: bool) -> Result<(), StoreError> {
+    pub(super) fn approach(&mut self, chunk: &Chunk, sound: bool) -> Result<(), Damage> {
         if let Some(blob) = self.blob.take_if(|blob| (blob.epoch, blob.lane) != chunk.key()) {
             return Err(self.cut(&blob));
         }
@@ -103,7 +103,7 @@ impl Assembly {
     }
 
     /// Adds the row that it has come to; the blob, when it is whole.
-    pub(super) fn add(&mut self, chunk: Chunk, sound: bool) -> Result<Option<Blob>, StoreError> {
+    pub(super) fn add(&mut self, chunk: Chunk, sound: bool) -> Result<Option<Blob>, Damage> {
         self.count(&chunk, sound);
         if !sound {
             self.spoil(chunk.key());
@@ -149,26 +149,26 @@ impl Assembly {
     }
 
     /// A blob that lacks its next chunk.
-    fn cut(&mut self, blob: &Blob) -> StoreError {
+    fn cut(&mut self, blob: &Blob) -> Damage {
         self.spoil((blob.epoch, blob.lane));
         if let Some(open) = self.epoch.as_mut().filter(|open| open.epoch == blob.epoch) {
             open.rows = None;
         }
         let id = ChunkId { epoch: blob.epoch, lane: blob.lane, chunk: chunks_in(blob) };
-        StoreError::Damaged(Damage { table: BLOB, chunk: Some(id), reason: "it is missing".to_owned() })
+        Damage { table: BLOB, chunk: Some(id), reason: "it is missing".to_owned() }
     }
 
-    fn close_epoch(&self) -> Result<(), StoreError> {
+    fn close_epoch(&self) -> Result<(), Damage> {
         match self.epoch {
             Some(OpenEpoch { epoch, rows: Some(rows), seen }) if rows != seen => {
-                Err(StoreError::damaged(BLOB, format!("epoch {epoch} has {seen} of {rows} rows")))
+                Err(beside_chunks(format!("epoch {epoch} has {seen} of {rows} rows")))
             }
             _ => Ok(()),
         }
     }
 
     /// No more rows come. `newest`: the last epoch with rows, where that was to be read, too. Each error is told once.
-    pub(super) fn end(&mut self, newest: Option<u64>) -> Result<(), StoreError> {
+    pub(super) fn end(&mut self, newest: Option<u64>) -> Result<(), Damage> {
         if let Some(blob) = self.blob.take() {
             return Err(self.cut(&blob));
         }
@@ -195,8 +195,13 @@ fn chunks_in(blob: &Blob) -> u32 {
     u32::try_from(blob.bytes.len() / CHUNK_BYTES).unwrap_or(u32::MAX)
 }
 
-fn absent(epoch: u64) -> StoreError {
-    StoreError::damaged(BLOB, format!("all rows of epoch {epoch} are missing"))
+fn absent(epoch: u64) -> Damage {
+    beside_chunks(format!("all rows of epoch {epoch} are missing"))
+}
+
+/// Of no chunk that is there.
+fn beside_chunks(reason: String) -> Damage {
+    Damage { table: BLOB, chunk: None, reason }
 }
 
 #[cfg(test)]
@@ -221,7 +226,7 @@ mod tests {
         vec![1; CHUNK_BYTES]
     }
 
-    fn add(assembly: &mut Assembly, row: Chunk) -> Result<Option<Blob>, StoreError> {
+    fn add(assembly: &mut Assembly, row: Chunk) -> Result<Option<Blob>, Damage> {
         let sound = row.is_sound();
         assembly.approach(&row, sound)?;
         assembly.add(row, sound)

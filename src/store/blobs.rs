@@ -92,7 +92,8 @@ impl Blobs<'_> {
             let found = self.load().await?;
             let Some(cursor) = &mut self.cursor else { return Ok(None) };
             if !found {
-                return cursor.end().map(|()| None);
+                cursor.end()?;
+                return Ok(None);
             }
             if let Some(blob) = cursor.take()? {
                 return Ok(Some(blob));
@@ -139,14 +140,18 @@ impl Cursor {
         Ok(Self { last, to_epoch, newest, page: VecDeque::new(), assembly: Assembly::new(from) })
     }
 
-    /// The next blob, all over one connection. After damage it may be called again: what is damaged is passed over.
-    pub(super) async fn next(&mut self, connection: &mut Connection) -> Result<Option<Blob>, StoreError> {
+    /// The next blob, all over one connection, or what is damaged before it and is passed over. An error is of the database:
+    /// it cannot be read on.
+    pub(super) async fn next(
+        &mut self,
+        connection: &mut Connection,
+    ) -> Result<Option<Result<Blob, Damage>>, StoreError> {
         loop {
             if self.page.is_empty() && !self.load(connection).await? {
-                return self.end().map(|()| None);
+                return Ok(self.end().err().map(Err));
             }
-            if let Some(blob) = self.take()? {
-                return Ok(Some(blob));
+            if let Some(found) = self.take().transpose() {
+                return Ok(Some(found));
             }
         }
     }
@@ -164,7 +169,7 @@ impl Cursor {
 
     /// The next blob that the page makes whole. A row is taken from the page once there is nothing to say about those
     /// before it.
-    fn take(&mut self) -> Result<Option<Blob>, StoreError> {
+    fn take(&mut self) -> Result<Option<Blob>, Damage> {
         while let Some(chunk) = self.page.front() {
             let sound = chunk.is_sound();
             self.assembly.approach(chunk, sound)?;
@@ -176,7 +181,7 @@ impl Cursor {
         Ok(None)
     }
 
-    fn end(&mut self) -> Result<(), StoreError> {
+    fn end(&mut self) -> Result<(), Damage> {
         self.assembly.end(self.newest)
     }
 }

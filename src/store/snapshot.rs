@@ -53,9 +53,9 @@ impl Store {
 }
 
 impl Snapshot {
-    /// The next blob that a restore needs, by epoch and lane, whole and checked. After [`StoreError::Damaged`] it may be
-    /// called again: what is damaged is passed over.
-    pub async fn next(&mut self) -> Result<Option<Blob>, StoreError> {
+    /// The next blob that a restore needs, by epoch and lane, whole and checked; or what is damaged before it, each once:
+    /// the next call goes on behind it. After an error nothing more can be read.
+    pub async fn next(&mut self) -> Result<Option<Result<Blob, Damage>>, StoreError> {
         self.cursor.next(&mut self.connection).await
     }
 

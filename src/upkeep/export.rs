@@ -7,7 +7,7 @@ use super::{
 use crate::{
     clock::wall_ms,
     progress,
-    store::{Snapshot, StateUrl},
+    store::{Snapshot, StateUrl, StoreError},
     wiring::RunError,
 };
 use anyhow::{Context, anyhow};
@@ -76,6 +76,7 @@ async fn write<W: Write>(snapshot: &mut Snapshot, out: W) -> Result<(Exported, W
     let mut writer = Writer::new(out, &header).map_err(cannot)?;
     let mut exported = Exported { epoch: header.epoch, ..Exported::default() };
     while let Some(blob) = snapshot.next().await? {
+        let blob = blob.map_err(StoreError::Damaged)?;
         writer.blob(&blob).map_err(cannot)?;
         exported.blobs += 1;
         exported.bytes += blob.bytes.len() as u64;

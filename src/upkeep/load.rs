@@ -34,7 +34,7 @@ pub async fn load(snapshot: &mut Snapshot, details: &Details) -> Result<Loaded, 
     loop {
         match snapshot.next().await {
             Ok(None) => break,
-            Ok(Some(blob)) => {
+            Ok(Some(Ok(blob))) => {
                 bar.inc(blob.bytes.len() as u64);
                 if !loaded.damages.is_empty() {
                     // what follows from what could not be read is no damage of its own
@@ -42,7 +42,12 @@ pub async fn load(snapshot: &mut Snapshot, details: &Details) -> Result<Loaded, 
                 }
                 loaded.take(&mut audit, details, &blob)?;
             }
-            Err(StoreError::Damaged(damage)) if damage.chunk.is_some() => loaded.damages.push(damage),
+            Ok(Some(Err(damage))) => loaded.damages.push(damage),
+            Err(StoreError::Damaged(damage)) => {
+                // the database itself cannot read on; what was read until here is told all the same
+                loaded.damages.push(damage);
+                break;
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -6,7 +6,7 @@
 use super::{holding::Holding, load, manifest, open_to_look};
 use crate::{
     config::{Config, units},
-    store::{Additions, Blob, Commit, Manifest},
+    store::{Additions, Blob, Commit, Manifest, StoreError},
     wiring::{Details, LEDGER_LANE, RunError, stream_time},
 };
 use anyhow::anyhow;
@@ -151,6 +151,7 @@ async fn ledger(holding: &Holding, details: &Details, settings: &Settings) -> Re
     let mut snapshot = holding.store.snapshot().await?;
     let mut ledger = Ledger::new(settings, Names::new(usize::MAX >> 1));
     while let Some(blob) = snapshot.next().await? {
+        let blob = blob.map_err(StoreError::Damaged)?;
         if blob.lane == LEDGER_LANE && blob.epoch >= details.ledger_from {
             ledger.load(&blob.bytes).map_err(|error| RunError::Refused(error.into()))?;
         }

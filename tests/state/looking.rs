@@ -129,6 +129,37 @@ fn what_is_gone_is_missed() {
 }
 
 #[test]
+fn behind_what_is_gone_all_else_is_looked_at() {
+    let scratch = Scratch::new();
+    // each time the second of the epochs that are still there
+    scratch.spoil(
+        "DELETE FROM gocdnext_flow_blob WHERE epoch = \
+         (SELECT DISTINCT epoch FROM gocdnext_flow_blob ORDER BY epoch LIMIT 1 OFFSET 1)",
+    );
+    scratch.spoil(
+        "DELETE FROM gocdnext_flow_blob WHERE lane = 0 AND epoch = \
+         (SELECT DISTINCT epoch FROM gocdnext_flow_blob ORDER BY epoch LIMIT 1 OFFSET 1)",
+    );
+    scratch.spoil(
+        "UPDATE gocdnext_flow_blob SET checksum = checksum + 1 WHERE lane = 65535 AND epoch = \
+         (SELECT MAX(epoch) FROM gocdnext_flow_blob)",
+    );
+    let damages = damages(&scratch);
+    assert_eq!(damages.len(), 3, "{damages:?}");
+    for (damage, told) in
+        damages.iter().zip(["all rows of epoch", "has 1 of 2 rows", "lane 65535, chunk 0: its checksum"])
+    {
+        assert!(damage.contains(told), "{told}: {damages:?}");
+    }
+    assert!(state(&["verify"], &scratch.url()).out.lines().any(|line| line.starts_with("blobs ")));
+    let report = shown(&scratch.url());
+    assert!(report["trouble"].as_str().unwrap().contains("all rows of epoch"), "{report}");
+    assert!(report["holds"].is_null() && report["offsets"].is_object(), "{report}");
+    let table = state(&["show"], &scratch.url()).success();
+    assert!(table.contains("\nlease ") && table.contains("\nTROUBLE "), "{table}");
+}
+
+#[test]
 fn a_manifest_that_was_changed_is_named() {
     for (sql, told) in [
         ("UPDATE gocdnext_flow_manifest SET details = '{'", "gocdnext_flow_manifest: its checksum is"),

@@ -12,6 +12,7 @@ on_both!(
     a_change_of_any_column_is_named,
     a_missing_chunk_is_named,
     a_missing_lane_or_epoch_is_named,
+    behind_each_damage_it_goes_on,
     a_change_of_the_manifest_is_named,
     a_missing_row_is_named,
     a_number_that_was_never_written_is_named,
@@ -112,6 +113,36 @@ async fn a_missing_lane_or_epoch_is_named(place: Place) {
         let found = damage(all(&store, 1, 3).await).to_string();
         assert!(found.contains(told), "{sql}: {found}");
     }
+}
+
+async fn behind_each_damage_it_goes_on(place: Place) {
+    let (store, generation) = place.held().await;
+    for epoch in 1..=7 {
+        let blobs = [blob(epoch, 0, bytes(5)), blob(epoch, 65_535, bytes(5))];
+        commit(&store, generation, epoch - 1, epoch, &blobs).await.unwrap();
+    }
+    place.sql("DELETE FROM gocdnext_flow_blob WHERE epoch IN (2, 4, 7) OR (epoch = 5 AND lane > 0)").await;
+    place.sql("UPDATE gocdnext_flow_blob SET checksum = checksum + 1 WHERE epoch = 6 AND lane = 0").await;
+    let (mut damages, mut whole) = (vec![], vec![]);
+    let mut snapshot = store.snapshot().await.unwrap();
+    while let Some(found) = snapshot.next().await.unwrap() {
+        match found {
+            Ok(blob) => whole.push((blob.epoch, blob.lane)),
+            Err(damage) => damages.push(damage.to_string()),
+        }
+    }
+    let told = [
+        "all rows of epoch 2 are missing",
+        "all rows of epoch 4 are missing",
+        "epoch 5 has 1 of 2 rows",
+        "epoch 6, lane 0, chunk 0: its checksum",
+        "all rows of epoch 7 are missing",
+    ];
+    assert_eq!(damages.len(), told.len(), "{damages:?}");
+    for (damage, told) in damages.iter().zip(told) {
+        assert!(damage.contains(told), "{told}: {damages:?}");
+    }
+    assert_eq!(whole, [(1, 0), (1, 65_535), (3, 0), (3, 65_535), (5, 0), (6, 65_535)]);
 }
 
 async fn a_change_of_the_manifest_is_named(place: Place) {
