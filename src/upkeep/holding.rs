@@ -55,9 +55,19 @@ impl Holding {
         Manifest { epoch, generation, committed_at_ms: wall_ms(), ..self.manifest.clone() }
     }
 
-    /// Deletes what no restore needs any more; an error only means that it is done later.
-    pub async fn collect(&self) {
-        while self.store.collect(u64::MAX, COLLECT_BYTES).await.is_ok_and(|deleted| deleted > 0) {}
+    /// Deletes what no restore needs any more. After an error `run` does it later; one that does not pass it meets, too:
+    /// a line about that, else nothing.
+    pub async fn collect(&self) -> String {
+        loop {
+            match self.store.collect(u64::MAX, COLLECT_BYTES).await {
+                Ok(0) => return String::new(),
+                Ok(_) => {}
+                Err(error) if error.is_transient() => return String::new(),
+                Err(error) => {
+                    return format!("what was there before cannot be deleted, and still takes room: {error}\n");
+                }
+            }
+        }
     }
 
     /// Gives the lease back; where that fails the next one waits for its time to live.

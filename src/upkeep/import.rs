@@ -142,9 +142,9 @@ pub struct Held {
 impl Held {
     /// Does it; what was done, in words.
     pub async fn carry_out(mut self) -> Result<String, RunError> {
-        let done = import(&self.holding, &mut self.plan).await;
-        if done.is_ok() {
-            self.holding.collect().await;
+        let mut done = import(&self.holding, &mut self.plan).await;
+        if let Ok(told) = &mut done {
+            told.push_str(&self.holding.collect().await);
         }
         self.holding.release().await;
         done

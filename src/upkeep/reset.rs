@@ -94,9 +94,9 @@ impl Held {
     /// Does it; what was done, in words.
     pub async fn carry_out(self) -> Result<String, RunError> {
         let Self { holding, plan } = self;
-        let done = reset(&holding, &plan).await;
-        if done.is_ok() {
-            holding.collect().await;
+        let mut done = reset(&holding, &plan).await;
+        if let Ok(told) = &mut done {
+            told.push_str(&holding.collect().await);
         }
         holding.release().await;
         done

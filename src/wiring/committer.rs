@@ -8,6 +8,7 @@ use super::{
     details::{Details, LEDGER_LANE},
     outcome::{Outcome, outcome},
     sweeping::{Sweeping, Written},
+    unpassing::Unpassing,
 };
 use crate::{
     clock::wall_ms,
@@ -81,6 +82,7 @@ pub struct Committer {
     horizon: u64,
     /// Below this all is deleted.
     collected: u64,
+    collecting: Unpassing,
     pace: Pace,
     sweeping: Sweeping,
 }
@@ -99,7 +101,8 @@ impl Committer {
         let (previous, horizon) = (manifest.epoch, manifest.horizon);
         let sweeping = Sweeping::resumed(details.log);
         pace.grant(sweeping.first_share());
-        Self { writer, published, stop, previous, details, horizon, collected: 0, pace, sweeping }
+        let (collected, collecting) = (0, Unpassing::default());
+        Self { writer, published, stop, previous, details, horizon, collected, collecting, pace, sweeping }
     }
 
     /// Commits an epoch.
@@ -193,15 +196,27 @@ impl Committer {
         }
     }
 
-    /// Deletes some of what no restore needs; an error only means that it is done later.
+    /// Deletes some of what no restore needs. After an error it is done later; one that does not pass is said, for the
+    /// state grows until then.
     pub fn collect(&mut self) {
         if self.collected >= self.horizon {
             return;
         }
         let deleted = self.writer.runtime.block_on(self.writer.store.collect(self.horizon, COLLECT_BYTES));
         match deleted {
-            Ok(0) => self.collected = self.horizon,
-            Ok(_) => {}
+            Ok(deleted) => {
+                if deleted == 0 {
+                    self.collected = self.horizon;
+                }
+                if self.collecting.works() {
+                    tracing::info!("what no restore needs is deleted again");
+                }
+            }
+            Err(error) if self.collecting.failed(&error) => tracing::warn!(
+                %error,
+                "what no restore needs cannot be deleted from gocdnext_flow_blob, so the state grows with each epoch; \
+                 keeps trying: see whether its user may delete there"
+            ),
             Err(error) => tracing::debug!(%error, "garbage is left for later"),
         }
     }

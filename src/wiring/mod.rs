@@ -14,6 +14,7 @@ mod results;
 mod retention;
 mod run;
 mod sweeping;
+mod unpassing;
 
 pub use committer::{CommitError, Committer};
 pub use details::{Details, LEDGER_LANE, Shape, stream_time};

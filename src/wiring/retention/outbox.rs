@@ -13,6 +13,7 @@ use crate::{
     },
     sources::stop::Stop,
     store::{Outgoing, Store, StoreError},
+    wiring::unpassing::Unpassing,
 };
 use std::{
     sync::{
@@ -42,8 +43,7 @@ pub struct Outbox {
     stop: Arc<Stop>,
     /// Ends with the publisher.
     added: Receiver<()>,
-    /// That the database refuses something.
-    said: bool,
+    taking_out: Unpassing,
 }
 
 /// Told after a commit that has added messages; one that is not taken yet stands for all.
@@ -67,7 +67,7 @@ impl Outbox {
     ) -> Result<(Self, Notice), SinkError> {
         let courier = Courier::new(config, &config.decision_topic, "decisions", Arc::clone(&stop))?.uncut();
         let (tell, added) = sync_channel(1);
-        Ok((Self { store, runtime, courier, stop, added, said: false }, Notice(tell)))
+        Ok((Self { store, runtime, courier, stop, added, taking_out: Unpassing::default() }, Notice(tell)))
     }
 
     /// Sends until stopped.
@@ -77,12 +77,14 @@ impl Outbox {
     pub fn run(mut self) -> Result<(), SinkError> {
         while !self.stop.is_stopped() {
             match self.send_some() {
-                Ok(0) => {
-                    if self.added.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Disconnected) {
+                Ok(sent) => {
+                    if self.taking_out.works() {
+                        tracing::info!("decisions are taken out of the outbox again");
+                    }
+                    if sent == 0 && self.added.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Disconnected) {
                         return Ok(());
                     }
                 }
-                Ok(_) => {}
                 Err(Trouble::Store(error)) => {
                     self.note(&error);
                     self.stop.pause(PAUSE);
@@ -96,10 +98,10 @@ impl Outbox {
 
     /// What does not pass by itself is said, once; of an outage others tell.
     fn note(&mut self, error: &StoreError) {
-        if error.is_transient() || std::mem::replace(&mut self.said, true) {
-            tracing::debug!(%error, "the outbox cannot be read now");
-        } else {
+        if self.taking_out.failed(error) {
             tracing::warn!(%error, "decisions cannot be taken out of the outbox, and are sent again; keeps trying");
+        } else {
+            tracing::debug!(%error, "the outbox cannot be read now");
         }
     }
 
