@@ -1,7 +1,14 @@
 //! For how long the holder of the lease was silent, as one newcomer has seen it.
+//!
+//! Where holder, newcomer and database were frozen together, the newcomer may wake first: what lies between two of its looks
+//! counts for no more than looks take.
 
+use super::LOOK_EVERY;
 use crate::store::Lease;
 use std::time::{Duration, Instant};
+
+/// What one look can add to the silence.
+const LONGEST_LOOK: Duration = LOOK_EVERY.saturating_mul(4);
 
 /// What to do after a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +34,8 @@ impl Silence {
         }
         let same = |seen: &Lease| (seen.generation, seen.beat) == (lease.generation, lease.beat);
         if self.seen.as_ref().is_some_and(same) {
-            self.silent += self.looked_at.map_or(Duration::ZERO, |before| now.saturating_duration_since(before));
+            let since = self.looked_at.map_or(Duration::ZERO, |before| now.saturating_duration_since(before));
+            self.silent += since.min(LONGEST_LOOK);
         } else {
             self.silent = Duration::ZERO;
             self.seen = Some(lease.clone());
@@ -51,6 +59,7 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ops::RangeInclusive;
 
     const TTL: Duration = Duration::from_secs(15);
 
@@ -65,36 +74,45 @@ mod tests {
         assert_eq!(Silence::default().look(&lease, Instant::now(), TTL), Verdict::Claim);
     }
 
+    /// Looks once a second, and what the last one says.
+    fn looks(silence: &mut Silence, lease: &Lease, start: Instant, seconds: RangeInclusive<u64>) -> Verdict {
+        let look = |second| silence.look(lease, start + Duration::from_secs(second), TTL);
+        seconds.map(look).last().unwrap()
+    }
+
     #[test]
     fn a_beat_starts_the_silence_anew() {
         let (mut silence, start) = (Silence::default(), Instant::now());
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(silence.look(&lease(1), at(0), TTL), Verdict::Wait);
-        assert_eq!(silence.look(&lease(1), at(14), TTL), Verdict::Wait);
-        assert_eq!(silence.look(&lease(2), at(15), TTL), Verdict::Wait);
-        assert_eq!(silence.look(&lease(2), at(29), TTL), Verdict::Wait);
-        assert_eq!(silence.look(&lease(2), at(30), TTL), Verdict::Claim);
+        assert_eq!(looks(&mut silence, &lease(1), start, 0..=14), Verdict::Wait);
+        assert_eq!(looks(&mut silence, &lease(2), start, 15..=29), Verdict::Wait);
+        assert_eq!(looks(&mut silence, &lease(2), start, 30..=30), Verdict::Claim);
     }
 
     #[test]
     fn another_holder_starts_the_silence_anew() {
         let (mut silence, start) = (Silence::default(), Instant::now());
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(silence.look(&lease(1), at(0), TTL), Verdict::Wait);
+        assert_eq!(looks(&mut silence, &lease(1), start, 0..=14), Verdict::Wait);
         let other = Lease { generation: 2, instance_id: "c".to_owned(), ..lease(1) };
-        assert_eq!(silence.look(&other, at(15), TTL), Verdict::Wait);
+        assert_eq!(looks(&mut silence, &other, start, 15..=29), Verdict::Wait);
         assert_eq!(silence.holder(), "c");
-        assert_eq!(silence.look(&other, at(30), TTL), Verdict::Claim);
+        assert_eq!(looks(&mut silence, &other, start, 30..=30), Verdict::Claim);
     }
 
     #[test]
     fn time_without_an_answer_is_no_silence() {
         let (mut silence, start) = (Silence::default(), Instant::now());
-        let at = |seconds| start + Duration::from_secs(seconds);
-        silence.look(&lease(1), at(0), TTL);
+        silence.look(&lease(1), start, TTL);
         silence.interrupted();
-        assert_eq!(silence.look(&lease(1), at(3_600), TTL), Verdict::Wait);
-        assert_eq!(silence.look(&lease(1), at(3_614), TTL), Verdict::Wait);
-        assert_eq!(silence.look(&lease(1), at(3_615), TTL), Verdict::Claim);
+        assert_eq!(looks(&mut silence, &lease(1), start, 3_600..=3_614), Verdict::Wait);
+        assert_eq!(looks(&mut silence, &lease(1), start, 3_615..=3_615), Verdict::Claim);
+    }
+
+    #[test]
+    fn a_pause_of_our_own_counts_no_more_than_a_look_takes() {
+        let (mut silence, start) = (Silence::default(), Instant::now());
+        assert_eq!(looks(&mut silence, &lease(1), start, 0..=5), Verdict::Wait);
+        // the holder may have been frozen with us
+        assert_eq!(looks(&mut silence, &lease(1), start, 3_600..=3_608), Verdict::Wait);
+        assert_eq!(looks(&mut silence, &lease(1), start, 3_609..=3_609), Verdict::Claim);
     }
 }

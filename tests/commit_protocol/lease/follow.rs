@@ -106,7 +106,8 @@ fn as_read(found: Seen, holder: Option<u8>) -> Lease {
 
 /// Whether the holder is silent, by the function that the service decides by.
 fn judge(before: Option<(Seen, u8)>, asked: u8, found: Seen, model: &Leases) -> Phase {
-    let ticks = |ticks: u8| Duration::from_secs(ticks.into());
+    // short ones: a look after a long pause counts no more than looks take
+    let ticks = |ticks: u8| Duration::from_millis(100 * u64::from(ticks));
     let patience = if model.has(Flaw::WaitsLess) { TTL - 1 } else { TTL };
     // an old beat is no number: two of them need not be the same one
     let before = before.filter(|(seen, _)| *seen == found && seen.beat != super::OLD);
