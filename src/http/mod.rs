@@ -50,7 +50,7 @@ struct Limits {
     end_grace: Duration,
 }
 
-/// The whole end takes less than 5 s.
+/// The whole end takes less than 5 s; where the database does not answer, less than 15 s.
 const END_GRACE: Duration = Duration::from_millis(4_500);
 
 impl HttpState {

@@ -15,11 +15,15 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{sleep, timeout_at},
+};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const RENEW_EVERY: Duration = Duration::from_secs(1);
-/// A process that was killed comes back under the same name: nobody else would be waiting for it.
+/// Without `ha`: a process that was killed comes back under the same name, and nobody else would be waiting for it.
 const SAME_NAME_TTL: Duration = Duration::from_secs(3);
 
 /// Who wants the lease.
@@ -29,6 +33,8 @@ pub struct Claimant {
     /// Tells this process from others of the same name.
     pub process: String,
     pub ttl: Duration,
+    /// With it a holder shows its series until its time to live is over, whatever it is called (I7).
+    pub ha: bool,
 }
 
 impl Claimant {
@@ -36,7 +42,13 @@ impl Claimant {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let process = format!("{:032x}", rand::random::<u128>());
-        Self { instance_id: config.instance_id.clone(), process, ttl: config.lease_ttl }
+        Self { instance_id: config.instance_id.clone(), process, ttl: config.lease_ttl, ha: config.ha }
+    }
+
+    /// For how long this holder must be silent.
+    fn ttl_of(&self, holder: &Lease) -> Duration {
+        let restarted = !self.ha && holder.instance_id == self.instance_id;
+        if restarted { self.ttl.min(SAME_NAME_TTL) } else { self.ttl }
     }
 }
 
@@ -93,8 +105,7 @@ async fn try_once(store: &Store, who: &Claimant, silence: &mut Silence) -> Resul
         // claimed before, and the answer was lost
         return Ok(Some(Granted { generation, asked: None }));
     }
-    let ttl = if lease.instance_id == who.instance_id { who.ttl.min(SAME_NAME_TTL) } else { who.ttl };
-    match silence.look(&lease, Instant::now(), ttl) {
+    match silence.look(&lease, Instant::now(), who.ttl_of(&lease)) {
         Verdict::Wait => Ok(None),
         Verdict::Claim => claim(store, who, &lease).await,
     }
@@ -171,7 +182,7 @@ impl Held {
         Self { store, generation, standing, ours_until, renewal }
     }
 
-    /// Until when nobody else can have taken over. It is past as soon as this process wakes that was stopped for longer,
+    /// Until when, with `ha`, nobody else can have taken over. It is past as soon as this process wakes that was stopped for longer,
     /// before anything can be asked of the database.
     #[must_use]
     pub fn ours_until(&self) -> watch::Receiver<Instant> {
@@ -194,6 +205,23 @@ impl Held {
         let released = self.store.release(self.generation).await;
         // what is committed stays so, in the file or in the log beside it
         let _ = self.store.close().await;
+        released
+    }
+
+    /// As [`release`](Self::release), by an end that must not wait for a database that does not answer: what is not done by
+    /// then is left.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the next one then waits for the time to live.
+    pub async fn release_within(self, bound: Duration) -> Result<(), StoreError> {
+        self.renewal.abort();
+        let end = tokio::time::Instant::now() + bound;
+        let released = timeout_at(end, self.store.release(self.generation)).await.unwrap_or_else(|_| {
+            let reason = format!("no answer within {} s", bound.as_secs_f64());
+            Err(StoreError::Transient { reason })
+        });
+        // what is committed stays so, in the file or in the log beside it
+        let _ = timeout_at(end, self.store.close()).await;
         released
     }
 }
@@ -230,5 +258,48 @@ async fn renew(
             }
         }
         sleep(RENEW_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Fault, StateUrl, Step};
+
+    fn claimant(instance_id: &str, ha: bool) -> Claimant {
+        let (instance_id, process) = (instance_id.to_owned(), "new".to_owned());
+        Claimant { instance_id, process, ttl: Duration::from_secs(15), ha }
+    }
+
+    #[test]
+    fn with_ha_a_holder_of_the_same_name_is_waited_for_like_any_other() {
+        let holder = Lease {
+            generation: 1,
+            beat: 1,
+            instance_id: "a".to_owned(),
+            holder: "old".to_owned(),
+            released: false,
+            renewed_at_ms: 0,
+        };
+        let waits = |instance_id, ha| claimant(instance_id, ha).ttl_of(&holder).as_secs();
+        assert_eq!((waits("b", false), waits("b", true)), (15, 15));
+        assert_eq!((waits("a", false), waits("a", true)), (3, 15), "it may show series for as long (I7)");
+    }
+
+    #[tokio::test]
+    async fn an_end_does_not_wait_for_a_database_that_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&StateUrl::sqlite(folder.path().join("state.db"))).await.unwrap();
+        let store = store.with_probe(Arc::new(|step| match step {
+            Step::BeforeRelease => Err(Fault::Pause(Duration::from_hours(1))),
+            _ => Ok(()),
+        }));
+        let store = Arc::new(store);
+        let granted = acquire(&store, &claimant("a", false), |_| ()).await.unwrap();
+        let held = Held::keep(Arc::clone(&store), granted, Duration::from_secs(15));
+        let begun = Instant::now();
+        let released = held.release_within(Duration::from_millis(200)).await;
+        assert!(released.is_err_and(|error| error.to_string().contains("no answer within 0.2 s")));
+        assert!(begun.elapsed() < Duration::from_secs(10));
     }
 }

@@ -32,7 +32,8 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// How long the parts are given to end; a client that waits for an absent broker is left behind.
+/// How long the parts are given to end, and the lease to be given back; a client that waits for an absent broker is left
+/// behind.
 pub(super) const END_WITHIN: Duration = Duration::from_secs(3);
 
 /// The part that commits and shows.

@@ -203,7 +203,7 @@ impl Parts {
         let Some(held) = self.held.take().filter(|held| *held.standing().borrow() != Standing::Fenced) else {
             return;
         };
-        if let Err(error) = held.release().await {
+        if let Err(error) = held.release_within(END_WITHIN).await {
             tracing::warn!(%error, "the lease could not be given back");
         }
     }

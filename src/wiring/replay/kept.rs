@@ -7,7 +7,7 @@ use crate::{
     published::Published,
     sources::{files::Marks, stop::Stop},
     store::{Options, StateUrl, Store},
-    wiring::{Details, committer::Committer, durable::Durable},
+    wiring::{Details, committer::Committer, durable::Durable, pipeline::END_WITHIN},
 };
 use anyhow::Context;
 use dataflows::{graph::Running, ledger::Ledger, names::Names, settings::Settings, state::Pace, time::Epoch};
@@ -72,9 +72,9 @@ impl Kept {
         Committer::new(writer.clone(), manifest, details.clone(), self.pace.clone(), published, stop)
     }
 
-    /// The next one need not wait.
+    /// The next one need not wait, unless the database does not answer now.
     pub fn close(self) {
-        let released = self.runtime.block_on(self.held.release());
+        let released = self.runtime.block_on(self.held.release_within(END_WITHIN));
         if let Err(error) = released {
             tracing::debug!(%error, "the lease was not given back");
         }
