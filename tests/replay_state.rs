@@ -131,6 +131,31 @@ fn a_file_that_has_grown_is_read_on_and_another_one_is_refused() {
 }
 
 #[test]
+fn a_file_whose_last_line_had_no_end_is_read_on_unless_that_line_is_another_now() {
+    let bench = Bench::new(1_000);
+    let whole = bench.whole();
+    let ends: Vec<usize> = (0..bench.log.len()).filter(|at| bench.log[*at] == b'\n').collect();
+    let end = ends[ends.len() / 2];
+    let grows = bench.path("grows.ndjson");
+    let state = bench.state();
+    fs::write(&grows, &bench.log[..end]).unwrap();
+    let cut = bench.series(&[&grows], &["--state", &state]);
+    assert_eq!(bench.series(&[&grows], &["--state", &state]), cut, "nothing is new");
+    fs::write(&grows, &bench.log[..=end]).unwrap();
+    assert_eq!(bench.series(&[&grows], &["--state", &state]), cut, "nothing but the end of a line is new");
+    fs::write(&grows, &bench.log).unwrap();
+    assert_eq!(bench.series(&[&grows], &["--state", &state]), whole);
+
+    let state = format!("sqlite:{}", bench.path("in-the-middle.db").display());
+    fs::write(&grows, &bench.log[..end - 5]).unwrap();
+    bench.series(&[&grows], &["--state", &state]);
+    fs::write(&grows, &bench.log).unwrap();
+    let refused = bench.replay(&[&grows], &["--state", &state]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(told(&refused).contains("is not the file that a former replay has read"), "{}", told(&refused));
+}
+
+#[test]
 fn a_replay_killed_at_any_moment_is_gone_on_with() {
     let bench = Bench::new(6_000);
     let (whole, state) = (bench.whole(), bench.state());

@@ -1,7 +1,8 @@
 //! How far each file was read, kept with the state, so that a later replay goes on there.
 //!
 //! A file is known by its place (standard input by its name) and told from another one by a checksum over the lines that
-//! were read of it: one that was replaced or cut short is refused, one that has grown is read on.
+//! were read of it: one that was replaced or cut short is refused, one that has grown is read on. A last line without its
+//! end counts as if it had one, for the file may grow by that; one that is itself continued later makes another file.
 
 use super::{Chunk, SourceError};
 use crc32fast::Hasher;
@@ -22,7 +23,7 @@ pub struct Mark {
     pub next_line: i64,
     /// Lines or rows that the reader itself has refused.
     pub refused: u64,
-    /// CRC-32 of the lines that were handed out.
+    /// CRC-32 of the lines that were handed out, each with its end.
     pub crc: u32,
     /// It was read to its end.
     pub ended: bool,
@@ -59,7 +60,7 @@ impl Mark {
         chunk.rejected.drain(..old);
         let fresh = chunk.split_at(known.next_line);
         self.pass(&chunk.bytes, chunk.end());
-        if self.reaches(known) && self.crc != known.crc || behind(self).is_some() && fresh.lines > 0 {
+        if self.reaches(known) && !self.agrees(known) || behind(self).is_some() && fresh.lines > 0 {
             return Err(self.changed(known));
         }
         self.pass(&fresh.bytes, fresh.end());
@@ -67,10 +68,17 @@ impl Mark {
     }
 
     fn pass(&mut self, bytes: &[u8], next_line: i64) {
-        let mut hasher = Hasher::new_with_initial(self.crc);
-        hasher.update(bytes);
-        self.crc = hasher.finalize();
+        self.crc = crc(self.crc, bytes);
+        if bytes.last().is_some_and(|last| *last != b'\n') {
+            self.crc = crc(self.crc, b"\n");
+        }
         self.next_line = next_line;
+    }
+
+    /// Whether the lines read so far are those of a mark that is as far.
+    fn agrees(&self, known: &Self) -> bool {
+        // former versions did not count the end that a last line lacked
+        self.crc == known.crc || self.crc == crc(known.crc, b"\n")
     }
 
     /// At the end of the file: an error if it has become shorter.
@@ -85,6 +93,13 @@ impl Mark {
     fn changed(&self, known: &Self) -> SourceError {
         SourceError::Changed { file: self.file.clone(), lines: known.next_line - 1 }
     }
+}
+
+/// The checksum of what has this one and of what stands behind it.
+fn crc(before: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = Hasher::new_with_initial(before);
+    hasher.update(bytes);
+    hasher.finalize()
 }
 
 impl Chunk {
@@ -157,7 +172,9 @@ mod tests {
         let (mut text, mut refused) = (String::new(), 0);
         for chunk in chunks {
             let fresh = mark.take(chunk, known)?;
-            assert_eq!(fresh.bytes.iter().filter(|byte| **byte == b'\n').count() as u64, fresh.lines);
+            let open = fresh.bytes.last().is_some_and(|last| *last != b'\n');
+            let ends = fresh.bytes.iter().filter(|byte| **byte == b'\n').count();
+            assert_eq!((ends + usize::from(open)) as u64, fresh.lines);
             text += std::str::from_utf8(&fresh.bytes).unwrap();
             refused += fresh.rejected.len();
         }
@@ -172,6 +189,43 @@ mod tests {
             let (grown, text, _) = read(chunks(7, after), Some(&mark)).unwrap();
             assert_eq!(text, "5 6 7 ", "{before} and {after} lines a chunk");
             assert_eq!(grown, read(chunks(7, 7), None).unwrap().0);
+        }
+    }
+
+    /// The same without the end of the last line, which the reader gives as a chunk of its own.
+    fn open_chunks(last: i64, size: usize) -> Vec<Chunk> {
+        let mut chunks = chunks(last - 1, size);
+        chunks.push(Chunk { bytes: last.to_string().into_bytes(), first_line: last, lines: 1, ..Chunk::default() });
+        chunks
+    }
+
+    #[test]
+    fn a_file_grows_from_a_last_line_without_its_end() {
+        let (mark, text, _) = read(open_chunks(4, 2), None).unwrap();
+        assert_eq!(text, "1 2 3 4");
+        assert_eq!(mark, read(chunks(4, 4), None).unwrap().0, "as if it had one");
+        // as former versions made it
+        let former = Mark { crc: crc32fast::hash(b"1\n2\n3\n4"), ..mark.clone() };
+        assert_ne!(former.crc, mark.crc);
+        for known in [&mark, &former] {
+            assert_eq!(read(open_chunks(4, 3), Some(known)).unwrap(), (mark.clone(), String::new(), 0));
+            for size in 1..=7 {
+                let (grown, text, _) = read(chunks(7, size), Some(known)).unwrap();
+                assert_eq!((text.as_str(), &grown), ("5 6 7 ", &read(chunks(7, 7), None).unwrap().0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_last_line_that_is_itself_continued_makes_another_file() {
+        let (mark, ..) = read(open_chunks(4, 2), None).unwrap();
+        let former = Mark { crc: crc32fast::hash(b"1\n2\n3\n4"), ..mark.clone() };
+        for known in [&mark, &former] {
+            for last in ["42", "42\n", "4 \n"] {
+                let mut longer = open_chunks(4, 2);
+                longer[2].bytes = last.as_bytes().to_vec();
+                assert!(matches!(read(longer, Some(known)), Err(SourceError::Changed { lines: 4, .. })), "{last:?}");
+            }
         }
     }
 
