@@ -62,7 +62,7 @@ pub struct Config {
     pub clock: Clock,
     /// Length of an epoch when live.
     pub epoch_interval: Duration,
-    /// Length of an epoch in a replay.
+    /// Length of an epoch in a replay, at least.
     pub epoch_records: u64,
     /// Epochs that may be read ahead of the last committed one.
     pub max_epochs_in_flight: u64,

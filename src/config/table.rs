@@ -134,7 +134,7 @@ settings! {
         instance_id = instance_id, Kind::Text, RUN | UPKEEP, "Name of this instance, unlike any other's; by default the host name";
         clock = clock, Kind::Choice(&["wall", "log"]), RUN, "What drives timers once everything is read: the wall clock, or the log's own times (backfills)";
         epoch_interval = epoch_interval, Kind::Duration { min: 10, max: 3_600 * SECOND }, LIVE, "Length of an epoch: how often results are committed and published";
-        epoch_records = epoch_records, count(1, MANY), REPLAY, "Length of an epoch in a replay, in records";
+        epoch_records = epoch_records, count(1, MANY), REPLAY, "Length of an epoch in a replay, in records: at least so many, to the end of a chunk of the file (256 KiB), unless they are over 256 MiB";
         max_epochs_in_flight = max_epochs_in_flight, count(1, 1_000), FLOW, "Epochs that may be read ahead of the last committed one; then the source waits";
         catch_up_timeout = catch_up_timeout, duration(0), LIVE, "/readyz stops waiting for the catch-up at the start after this";
         max_commit_age = max_commit_age, duration(SECOND), LIVE, "/readyz fails when the last commit is older than this";
