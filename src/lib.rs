@@ -18,6 +18,7 @@ pub mod logs;
 mod progress;
 pub mod published;
 pub mod retention;
+mod same_file;
 pub mod sinks;
 pub mod sources;
 pub mod store;

@@ -1,17 +1,20 @@
 //! `state export`: one moment's state as one file, whatever database it lies in.
 
 use super::{
-    file::{Header, Writer},
+    file::{Header, Writer, is_export},
     open_to_look, show,
 };
 use crate::{
     clock::wall_ms,
+    config::Config,
     progress,
+    same_file::is_of,
     store::{Snapshot, StateUrl, StoreError},
     wiring::RunError,
 };
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use std::{
+    fs::File,
     io::{self, Write},
     path::Path,
 };
@@ -27,30 +30,66 @@ pub struct Exported {
 }
 
 /// Writes the file whole, or leaves alone what is there under its name.
-pub async fn to_file(url: &StateUrl, path: &Path) -> Result<Exported, RunError> {
+pub async fn to_file(config: &Config, path: &Path) -> Result<Exported, RunError> {
     // what a link leads to is written, not the link
     let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let cannot = || format!("writing {}", path.display());
-    if path.is_symlink() {
-        return Err(RunError::Settings(anyhow!("{} is a link that leads nowhere", path.display())));
-    }
-    if path.exists() && !path.is_dir() && !path.is_file() {
-        return Err(RunError::Settings(anyhow!(
-            "{} is no file: give `-`, and lead the output there",
-            path.display()
-        )));
-    }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !directory.is_dir() || path.is_dir() {
-        let why = if path.is_dir() { "is a directory" } else { "lies in a directory that does not exist" };
-        return Err(RunError::Settings(anyhow!("{} {why}", path.display())));
-    }
-    let mut snapshot = snapshot(url).await?;
+    may_be_made(path, directory).and_then(|()| costs_nothing(path, config)).map_err(RunError::Settings)?;
+    let cannot = || format!("writing {}", path.display());
+    let mut snapshot = snapshot(&config.state).await?;
     let file = NamedTempFile::new_in(directory).with_context(cannot)?;
     let (exported, file) = write(&mut snapshot, file).await?;
     file.as_file().sync_all().with_context(cannot)?;
     file.persist(path).with_context(cannot)?;
+    sync_names(directory).with_context(cannot)?;
     Ok(exported)
+}
+
+/// Whether a file could be there.
+fn may_be_made(path: &Path, directory: &Path) -> anyhow::Result<()> {
+    let shown = path.display();
+    if path.is_symlink() {
+        bail!("{shown} is a link that leads nowhere");
+    }
+    if path.is_dir() {
+        bail!("{shown} is a directory");
+    }
+    if path.exists() && !path.is_file() {
+        bail!("{shown} is no file: give `-`, and lead the output there");
+    }
+    if !directory.is_dir() {
+        bail!("{shown} lies in a directory that does not exist");
+    }
+    Ok(())
+}
+
+/// Whether nothing is lost but a former export.
+fn costs_nothing(path: &Path, config: &Config) -> anyhow::Result<()> {
+    let shown = path.display();
+    let databases = [Some(&config.state), config.log_database.as_ref()];
+    if let Some(url) = databases.into_iter().flatten().find(|url| is_of(path, url)) {
+        bail!("{shown} is a file of the database {url}, which an export there would destroy: give another name");
+    }
+    let there = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        there => there.and_then(|file| Ok(file.metadata()?.len() == 0 || is_export(file)?)),
+    };
+    match there {
+        Ok(true) => Ok(()),
+        Ok(false) => bail!("{shown} is there and is no export, and would be lost: give another name, or remove it"),
+        Err(error) => {
+            bail!("{shown} is there, and whether it is an export cannot be read ({error}): give another name")
+        }
+    }
+}
+
+/// The name is on the disk only with the directory.
+fn sync_names(directory: &Path) -> io::Result<()> {
+    match File::open(directory)?.sync_all() {
+        // some file systems have no such thing
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
 }
 
 /// Writes it to a stream; a reader can tell by its end whether it is whole.

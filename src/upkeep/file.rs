@@ -132,8 +132,28 @@ pub struct FileReader<R: Read> {
     ended: bool,
 }
 
+/// Whether a file begins as an export does, of whatever format.
+pub fn is_export(file: impl Read) -> io::Result<bool> {
+    match FileReader::begin(file) {
+        Ok(_) => Ok(true),
+        Err(FileError::Io(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
 impl<R: Read> FileReader<R> {
-    pub fn open(mut file: R) -> Result<(Self, Header), FileError> {
+    pub fn open(file: R) -> Result<(Self, Header), FileError> {
+        let mut reader = Self::begin(file)?;
+        let format = reader.line()?.parse().map_err(|_| FileError::Foreign)?;
+        if !(1..=FORMAT).contains(&format) {
+            return Err(FileError::Newer { found: format });
+        }
+        let header = serde_json::from_str(&reader.line()?);
+        Ok((reader, header.map_err(|error| FileError::damaged(format!("its header: {error}")))?))
+    }
+
+    /// Up to the format's number.
+    fn begin(mut file: R) -> Result<Self, FileError> {
         let mut frame = [0; FRAME.len()];
         match file.read_exact(&mut frame) {
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(FileError::Io(error)),
@@ -147,12 +167,7 @@ impl<R: Read> FileReader<R> {
         if magic != *MAGIC {
             return Err(FileError::Foreign);
         }
-        let format = reader.line()?.parse().map_err(|_| FileError::Foreign)?;
-        if !(1..=FORMAT).contains(&format) {
-            return Err(FileError::Newer { found: format });
-        }
-        let header = serde_json::from_str(&reader.line()?);
-        Ok((reader, header.map_err(|error| FileError::damaged(format!("its header: {error}")))?))
+        Ok(reader)
     }
 
     /// The next part; `None`: the end, and all that was read is as it was written.
@@ -303,6 +318,18 @@ mod tests {
         }
         let newer = zstd::encode_all(&b"gocdnext-flow state 2\n{}\n"[..], 1).unwrap();
         assert!(matches!(read(&newer), Err(FileError::Newer { found: 2 })));
+    }
+
+    #[test]
+    fn an_export_is_known_by_how_it_begins() {
+        let newer = zstd::encode_all(&b"gocdnext-flow state 2\n{}\n"[..], 1).unwrap();
+        for export in [&written()[..], &newer] {
+            assert!(is_export(export).unwrap());
+        }
+        let recording = zstd::encode_all(&b"{\"specversion\":\"1.0\"}\n"[..], 1).unwrap();
+        for other in [&b""[..], b"SQLite format 3\0", &recording, &written()[..8]] {
+            assert!(!is_export(other).unwrap(), "{other:?}");
+        }
     }
 
     #[test]

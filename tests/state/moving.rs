@@ -199,11 +199,12 @@ fn an_export_that_fails_leaves_nothing_behind() {
     let error = state(&["export", absent.to_str().unwrap()], &scratch.url()).failure(2);
     assert!(error.contains("lies in a directory that does not exist"), "{error}");
     let kept = scratch.beside("kept.zst");
-    fs::write(&kept, "the former backup").unwrap();
+    export(&scratch.url(), &kept);
+    let former = fs::read(&kept).unwrap();
     scratch.spoil("UPDATE gocdnext_flow_blob SET bytes = x'ff' || substr(bytes, 2) WHERE lane = 65535");
     let error = state(&["export", kept.to_str().unwrap()], &scratch.url()).failure(4);
     assert!(error.contains("the state is damaged: gocdnext_flow_blob, epoch "), "{error}");
-    assert_eq!(fs::read_to_string(&kept).unwrap(), "the former backup");
+    assert!(fs::read(&kept).unwrap() == former);
     let files = fs::read_dir(kept.parent().unwrap()).unwrap().map(|file| file.unwrap().file_name());
     let files: Vec<_> = files.filter(|name| !name.to_string_lossy().starts_with("copy.db")).collect();
     assert_eq!(files, ["kept.zst"], "no temporary file is left");
@@ -246,15 +247,64 @@ fn what_a_link_leads_to_is_written_and_what_is_no_file_is_left_alone() {
     let scratch = Scratch::new();
     let folder = tempfile::tempdir().unwrap();
     let [file, link, nowhere, socket] = ["file", "link", "nowhere", "socket"].map(|name| folder.path().join(name));
-    fs::write(&file, "before").unwrap();
+    fs::write(&file, "").unwrap();
     std::os::unix::fs::symlink(&file, &link).unwrap();
     std::os::unix::fs::symlink(folder.path().join("absent"), &nowhere).unwrap();
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     export(&scratch.url(), &link);
-    assert!(link.is_symlink() && fs::read(&file).unwrap() != b"before");
+    assert!(link.is_symlink() && !fs::read(&file).unwrap().is_empty());
     for (place, why) in [(&nowhere, "is a link that leads nowhere"), (&socket, "is no file: give `-`")] {
         let error = state(&["export", place.to_str().unwrap()], &scratch.url()).failure(2);
         assert!(error.contains(why), "{error}");
     }
     assert!(nowhere.is_symlink() && !socket.is_file() && socket.exists());
+}
+
+/// A refusal to export to this file, which stays as it is.
+fn spared(from: &str, to: &Path, more: &[&str]) -> String {
+    let before = fs::read(to).ok();
+    let error = state(&[&["export", to.to_str().unwrap()][..], more].concat(), from).failure(2);
+    assert!(fs::read(to).ok() == before, "{}: {error}", to.display());
+    error
+}
+
+#[test]
+fn an_export_never_takes_the_place_of_a_database() {
+    let scratch = Scratch::new();
+    let [hard, soft, logs] = ["hard.db", "soft.db", "logs.db"].map(|name| scratch.beside(name));
+    fs::hard_link(&scratch.path, &hard).unwrap();
+    std::os::unix::fs::symlink("copy.db", &soft).unwrap();
+    let whole = fs::read(&scratch.path).unwrap();
+    for name in ["copy.db", "copy.db-wal", "copy.db-shm", "hard.db", "soft.db"] {
+        for url in [scratch.url(), url(&soft)] {
+            let error = spared(&url, &scratch.beside(name), &[]);
+            let told = format!("is a file of the database {url}, which an export there would destroy: give another");
+            assert!(error.contains(&told), "{error}");
+        }
+    }
+    let log_database = format!("log_database={}", url(&logs));
+    for there in [false, true] {
+        let error = spared(&scratch.url(), &logs, &["--set", &log_database]);
+        assert!(error.contains("is a file of the database") && logs.exists() == there, "{error}");
+        fs::write(&logs, "").unwrap();
+    }
+    assert!(fs::read(&scratch.path).unwrap() == whole);
+    must_be_well(&scratch.url());
+}
+
+#[test]
+fn an_export_takes_the_place_of_exports_and_of_nothing_else() {
+    let scratch = Scratch::new();
+    let [file, other] = ["backup.zst", "other"].map(|name| scratch.beside(name));
+    fs::write(&file, "").unwrap();
+    for _ in 0..2 {
+        export(&scratch.url(), &file);
+    }
+    let recording = zstd::encode_all(&b"{}\n"[..], 1).unwrap();
+    let database = fs::read(&scratch.path).unwrap();
+    for content in [&b"some text"[..], &recording, &database] {
+        fs::write(&other, content).unwrap();
+        let error = spared(&scratch.url(), &other, &[]);
+        assert!(error.contains("other is there and is no export, and would be lost: give another name"), "{error}");
+    }
 }

@@ -41,7 +41,7 @@ impl Export {
             upkeep::wait(upkeep::export::to_stream(&config.state, out))?;
             return Ok(());
         }
-        let done = upkeep::wait(upkeep::export::to_file(&config.state, &self.file))?;
+        let done = upkeep::wait(upkeep::export::to_file(&config, &self.file))?;
         let (epoch, blobs, bytes) = (done.epoch, done.blobs, HumanBytes(done.bytes));
         print(out, &format!("epoch {epoch}: {blobs} blobs, {bytes}, in {}\n", self.file.display()))
     }
