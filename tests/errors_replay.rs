@@ -126,6 +126,83 @@ fn a_place_that_cannot_be_written_is_refused_before_reading() {
     assert!(error.contains("the series cannot be written to `/proc/out`: "), "{error}");
 }
 
+/// A refusal of these arguments; whatever is in the directory stays as it is, and nothing comes to it.
+fn refused_leaving_all(directory: &TempDir, stdin: Option<&Path>, arguments: &[&str]) -> String {
+    let all = || {
+        let entries = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| (fs::read(&path).unwrap(), path)).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = all();
+    let mut command = replay(arguments);
+    command.current_dir(directory.path());
+    if let Some(path) = stdin {
+        command.stdin(fs::File::open(path).unwrap());
+    }
+    let (code, error) = refusal(&command.output().unwrap());
+    assert_eq!(code, Some(2), "{arguments:?}: {error}");
+    assert!(all() == before, "{arguments:?}: {error}");
+    error
+}
+
+#[test]
+fn what_is_read_is_never_written() {
+    let directory = TempDir::new().unwrap();
+    let path = written(&directory, "in.ndjson", b"{}\n");
+    written(&directory, "other.ndjson", b"{}\n");
+    fs::hard_link(&path, directory.path().join("hard")).unwrap();
+    std::os::unix::fs::symlink("in.ndjson", directory.path().join("soft")).unwrap();
+    for (flag, what) in [("--dead-letters", "the dead letters"), ("--metrics-out", "the series")] {
+        for name in ["in.ndjson", "./in.ndjson", "hard", "soft"] {
+            let error = refused_leaving_all(&directory, None, &["other.ndjson", "in.ndjson", flag, name]);
+            let told = format!("{what} cannot be written to `{name}`: `in.ndjson` is to be read; give another name");
+            assert!(error.contains(&told), "{error}");
+        }
+        // with state, where dead letters are appended
+        let kept = ["in.ndjson", "--state", "sqlite:s.db", flag, "in.ndjson"];
+        assert!(refused_leaving_all(&directory, None, &kept).contains("`in.ndjson` is to be read"));
+        let error = refused_leaving_all(&directory, Some(&path), &["-", flag, "in.ndjson"]);
+        assert!(error.contains("`-` is to be read"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_never_written_over_nor_one_output_by_the_other() {
+    let directory = TempDir::new().unwrap();
+    written(&directory, "in.ndjson", b"{}\n");
+    for there in [false, true] {
+        if there {
+            let made =
+                replay(&["in.ndjson", "--state", "sqlite:s.db"]).current_dir(directory.path()).output().unwrap();
+            assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+        }
+        for flag in ["--dead-letters", "--metrics-out"] {
+            for name in ["s.db", "s.db-wal", "s.db-shm"] {
+                let kept = ["in.ndjson", "--state", "sqlite:s.db", flag, name];
+                let error = refused_leaving_all(&directory, None, &kept);
+                assert!(error.contains("it is a file of the database sqlite:s.db; give another name"), "{error}");
+            }
+        }
+        let logs = ["in.ndjson", "--set", "log_database=sqlite:logs.db", "--metrics-out", "logs.db"];
+        assert!(refused_leaving_all(&directory, None, &logs).contains("a file of the database sqlite:logs.db"));
+    }
+    for out in ["out", "there"] {
+        let both = ["in.ndjson", "--dead-letters", out, "--metrics-out", &format!("./{out}")];
+        let error = refused_leaving_all(&directory, None, &both);
+        assert!(error.contains("the dead letters go there; give another name"), "{error}");
+        written(&directory, "there", b"");
+    }
+}
+
+#[test]
+fn what_is_no_file_may_be_named_for_everything() {
+    let directory = TempDir::new().unwrap();
+    let path = written(&directory, "in.ndjson", b"{}\n");
+    for place in ["/dev/null", "/dev/stderr"] {
+        let output = replay(&["--dead-letters", place, "--metrics-out", place]).arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn series_go_to_standard_output_alone_and_the_summary_beside_them() {
     let directory = TempDir::new().unwrap();

@@ -1,12 +1,13 @@
 //! `replay`: files to the final exposition and a summary.
 //!
-//! One thread reads and cuts epochs (every `epoch_records` records, at the end of a chunk; no result depends on it),
-//! the workers decode and count, the caller's thread folds epochs in order. What cannot be read goes to the dead letters
-//! (I5); time is the log's own. With `--state` each epoch is committed with the files' marks, so that another replay
-//! goes on where this one ends, however it ends.
+//! One thread reads and cuts epochs (after `epoch_records` records, at the end of a chunk; no result of a punctual log
+//! depends on it), the workers decode and count, the caller's thread folds epochs in order. What cannot be read goes to
+//! the dead letters (I5); time is the log's own. With `--state` each epoch is committed with the files' marks, so that
+//! another replay goes on where this one ends, however it ends.
 
 mod folding;
 mod kept;
+mod outputs;
 mod reading;
 
 use super::{ReplayOptions, RunError, results::takers};
@@ -40,8 +41,6 @@ use indicatif::ProgressBar;
 use kept::Kept;
 use reading::{Common, Reading};
 use std::{
-    fs::OpenOptions,
-    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -74,33 +73,11 @@ pub struct Told {
 /// Reads every file to its end.
 pub fn replay(config: Config, options: &ReplayOptions) -> Result<Told, RunError> {
     let settings = config.dataflow.clone();
-    if let Some(path) = options.metrics_out.as_deref().filter(|path| *path != Path::new("-")) {
-        check_target(path).map_err(|problem| {
-            RunError::Settings(anyhow!("the series cannot be written to `{}`: {problem}", path.display()))
-        })?;
-    }
+    outputs::check(&config, options)?;
     let mut replayed = read_files(config, options)?;
     let (hint, summary) = (std::mem::take(&mut replayed.hint), replayed.summary.to_string());
     let series = options.metrics_out.as_ref().map(|_| expose(replayed, &settings));
     Ok(Told { hint, summary, series })
-}
-
-/// Better refused now than after an hour of reading.
-fn check_target(path: &Path) -> Result<(), String> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() {
-        return Err("it is a directory".to_owned());
-    }
-    if !parent.is_dir() {
-        return Err("its directory does not exist".to_owned());
-    }
-    let writable = match path.symlink_metadata() {
-        Ok(there) if there.is_file() => OpenOptions::new().append(true).open(path).map(drop),
-        // a pipe has one reader, who takes the first end for the last
-        Ok(_) => Ok(()),
-        Err(_) => tempfile::tempfile_in(parent).map(drop),
-    };
-    writable.map_err(|error| error.to_string())
 }
 
 /// What a scrape at the end of the log would have shown.
