@@ -65,6 +65,8 @@ plant "agent: expires at its deadline" machines/agents.rs "!now.is_past(expires)
 plant "delivery: the first read counts, not the smallest" machines/deliveries.rs "new.first = seen.min(new.first);" ""
 plant "delivery: one timely copy does not save the others" machines/deliveries.rs \
     "new.latest = event.time.max(new.latest);" "new.latest = event.time.min(new.latest);"
+plant "memory: what is over is forgotten a grace too early" settings.rs \
+    "self.dedup_window_ms.saturating_add(self.late_grace_ms)" "self.dedup_window_ms"
 plant "memory: horizons are cut, not rounded up" memory.rs "+ Millis::from(horizon.rem_euclid(1000) > 0)" ""
 plant "series: a worker's part is left out" series/deltas.rs "self.jobs_running += jobs_running;" \
     "self.jobs_running = *jobs_running;"
