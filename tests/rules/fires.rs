@@ -2,12 +2,13 @@
 //!
 //! The rules are the real ones; only their times are shortened, by the same factor, so that a test can wait for them. Two
 //! instances live on one broker: the first meets all that can go wrong with jobs, archives and bounds, the second is
-//! another installation beside it whose log database is away.
+//! another installation beside it whose log database is away. Where that one was, others then start and are killed.
 
 use crate::{
     events::Events,
     files::{alerts, prometheus as file, text, yaml},
     http::free_address,
+    kafka::eventually,
     life::{Broker, Life, REFUSED, log_database, now_ms},
     locks,
     prometheus::Prometheus,
@@ -26,6 +27,8 @@ use std::{
 const FASTER: u32 = 720;
 /// At one scrape a second a rate needs some.
 const SHORTEST_RANGE: Duration = Duration::from_secs(10);
+/// A start, a scrape and an end take seconds, and they must come several times.
+const RANGE_OF_RESTARTS: Duration = Duration::from_mins(1);
 /// Longer than any of it takes on a busy machine; the last alert takes more than a minute by its nature.
 const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -35,7 +38,9 @@ fn faster(name: &str, folder: &Path) -> PathBuf {
     for group in rules["groups"].as_array_mut().unwrap() {
         group["interval"] = json!("1s");
         for rule in group["rules"].as_array_mut().unwrap() {
-            let ranges = with_ranges(&text(&rule["expr"]), |range| (range / FASTER).max(SHORTEST_RANGE));
+            let expression = text(&rule["expr"]);
+            let shortest = if expression.starts_with("changes(") { RANGE_OF_RESTARTS } else { SHORTEST_RANGE };
+            let ranges = with_ranges(&expression, |range| (range / FASTER).max(shortest));
             rule["expr"] = json!(ranges);
             if let Some(pause) = rule.get("for").and_then(Value::as_str).map(duration) {
                 rule["for"] = json!(written((pause / FASTER).max(Duration::from_secs(1))));
@@ -66,6 +71,16 @@ fn wait_for(prometheus: &Prometheus, wanted: &[&str], mut meanwhile: impl FnMut(
         meanwhile();
         thread::sleep(Duration::from_secs(1));
     }
+}
+
+/// Waits until Prometheus has seen this very process.
+fn wait_until_scraped(prometheus: &Prometheus, life: &Life) {
+    let started = life.start_time();
+    let query = format!("process_start_time_seconds{{instance=\"{}\"}}", life.address);
+    eventually("it is scraped", || {
+        let seen = prometheus.query(&query).unwrap_or_default();
+        seen.iter().any(|(_, value)| *value == started).then_some(())
+    });
 }
 
 /// What jobs, archives and bounds set off.
@@ -110,12 +125,21 @@ fn every_alert_is_fired_by_the_real_program() {
     wait_for(&prometheus, &TROUBLE, || broker.send(&events.trouble(now_ms())));
 
     let away = ["--log-database", "postgres://nobody@127.0.0.1:1/nothing"];
-    let _second = Life::at(addresses[1], folder.path(), "second", &broker, &away);
+    let second = Life::at(addresses[1], folder.path(), "second", &broker, &away);
     wait_for(
         &prometheus,
         &["GocdnextFlowDuplicateSeries", "GocdnextRetentionBlind", "GocdnextFlowDecisionsUnsent"],
         || (),
     );
+
+    drop(second);
+    let mut starts = 0;
+    wait_for(&prometheus, &["GocdnextFlowRestarts"], || {
+        starts += 1;
+        // with a state of its own it need not wait for the lease of the one that was killed
+        let brief = Life::at(addresses[1], folder.path(), &format!("brief-{starts}"), &broker, &[]);
+        wait_until_scraped(&prometheus, &brief);
+    });
 
     let _lock = locks::take(&first.state);
     wait_for(&prometheus, &["GocdnextFlowStale"], || ());

@@ -87,6 +87,14 @@ impl Life {
         life
     }
 
+    /// When the process was started, as it says itself.
+    pub fn start_time(&self) -> String {
+        kafka::eventually("process_start_time_seconds", || {
+            let (_, text) = get(self.address, "/metrics", PATIENCE).ok()?;
+            text.lines().find_map(|line| line.strip_prefix("process_start_time_seconds ")).map(str::to_owned)
+        })
+    }
+
     /// Waits until `/metrics` has a line that begins so.
     pub fn shows(&self, line: &str) {
         kafka::eventually(line, || {
