@@ -2,6 +2,7 @@
 
 use crate::{decode, json_files, schemas::validator, valid_examples};
 use dataflows::{decode::TYPE_PREFIX, event::Kind};
+use std::collections::BTreeSet;
 
 #[test]
 fn the_valid_are_taken_and_the_invalid_refused_by_both() {
@@ -15,6 +16,15 @@ fn the_valid_are_taken_and_the_invalid_refused_by_both() {
     for (name, event) in invalid {
         assert!(!schema.is_valid(&event), "the schema takes {name}");
         assert!(decode(&event).is_err(), "the decoder takes {name}");
+    }
+}
+
+#[test]
+fn the_valid_are_deliveries_of_their_own() {
+    let mut seen = BTreeSet::new();
+    for (name, event) in valid_examples() {
+        let delivery = (event["source"].to_string(), event["id"].to_string());
+        assert!(seen.insert(delivery), "{name} has the source and the id of another");
     }
 }
 
