@@ -19,7 +19,7 @@ pub struct Decision {
     pub subject: Subject,
     /// Where it is about one project's.
     pub project: Option<Id>,
-    /// The stream time on which it fell due: a function of the facts, not of when they were read.
+    /// The stream time on which it fell due: a function of the facts, not of when they were read, but for a held try.
     pub time: Millis,
     /// Why, in words.
     pub reason: String,
