@@ -142,7 +142,7 @@ settings! {
     "State" {
         state = state, Kind::State, LIVE | STATE | RETENTION, "Where the durable state is: a file, or a database of PostgreSQL's; by default the demo's goes with it";
         ha = ha, Kind::Flag, RUN, "Whether another instance may stand by: /readyz lets a standby pass, and the series are withdrawn while the lease cannot be renewed for lease_ttl";
-        lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN | UPKEEP, "A standby takes over when the holder has given no sign of life for this long, or for 3s where both have the same instance_id; the verbs of state wait for all of it; the same for all instances";
+        lease_ttl = lease_ttl, Kind::Duration { min: 3 * SECOND, max: 3_600 * SECOND }, RUN | UPKEEP, "A standby takes over when the holder has given no sign of life for this long, or, without ha, for 3s where both have the same instance_id; the verbs of state wait for all of it; the same for all instances";
     }
     "Retention" {
         log_database = log_database, Kind::OptionalState, RUN | RETENTION, "Where gocdnext keeps the lines of job logs; with it retention is on: decisions are made, and published";
