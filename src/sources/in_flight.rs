@@ -59,6 +59,7 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     #[test]
     fn there_is_room_again_once_an_epoch_is_committed() {
@@ -67,11 +68,15 @@ mod tests {
         assert!(in_flight.wait_for_room(Duration::ZERO));
         in_flight.sent();
         assert!(!in_flight.wait_for_room(Duration::ZERO));
+        let (begun, patience) = (Instant::now(), Duration::from_mins(1));
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| in_flight.wait_for_room(Duration::MAX));
+            let waiting = scope.spawn(|| in_flight.wait_for_room(patience));
+            // until it waits: one that comes later need not be woken
+            std::thread::sleep(Duration::from_millis(50));
             in_flight.committed();
             assert!(waiting.join().unwrap());
         });
+        assert!(begun.elapsed() < patience, "it was woken");
         assert_eq!(in_flight.count(), 1);
     }
 }
