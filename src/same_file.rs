@@ -20,9 +20,17 @@ pub fn same_file(one: &Path, other: &Path) -> bool {
     file_at(one).is_some_and(|file| file_at(other) == Some(file))
 }
 
-/// Whether a path leads to one of the files in which SQLite keeps this database.
+/// The first of these databases that has one of its files where a path leads to.
 #[must_use]
-pub fn is_of(path: &Path, database: &StateUrl) -> bool {
+pub fn database_at<'a>(
+    path: &Path,
+    databases: impl IntoIterator<Item = Option<&'a StateUrl>>,
+) -> Option<&'a StateUrl> {
+    databases.into_iter().flatten().find(|url| is_of(path, url))
+}
+
+/// Whether a path leads to one of the files in which SQLite keeps this database.
+fn is_of(path: &Path, database: &StateUrl) -> bool {
     let Some(file) = database.path() else { return false };
     // the others lie beside the file, not beside a link to it
     let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());

@@ -231,6 +231,20 @@ fn into_kafka_go_the_same_events_under_their_keys() {
 }
 
 #[test]
+fn no_database_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flow.db");
+    std::fs::write(&file, "the state").unwrap();
+    let state = format!("sqlite:{}", file.display());
+    let mut command = flow(&["generate", "--jobs", "1", "--out", arg(&file)]);
+    let output = command.env("GOCDNEXT_FLOW_STATE", &state).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains(&format!("is a file of the database {state}")), "{error}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"the state");
+}
+
+#[test]
 fn a_broker_that_is_not_there_is_named() {
     let mut command = flow(&["generate", "--jobs", "1", "--brokers", "127.0.0.1:1"]);
     let output = command.env("GOCDNEXT_FLOW_KAFKA_MESSAGE_TIMEOUT_MS", "1000").output().unwrap();

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     clock::wall_ms,
-    config::{environment::Surroundings, table::verbs},
+    config::{Config, environment::Surroundings, table::verbs},
     fleet::{DEFAULT_START_MS, FleetOptions, GenerateOptions, NoiseOptions, Target, generate},
+    same_file::database_at,
 };
 use clap::Args;
 use std::{io::IsTerminal, path::PathBuf};
@@ -62,6 +63,7 @@ impl Generate {
             ..FleetOptions::default()
         };
         let noise = self.fleet.noise(NoiseOptions::default());
+        spares_databases(&target, &config)?;
         let options = GenerateOptions { fleet, noise, target, rate: self.rate };
         let (start_ms, to_kafka) = (options.fleet.start_ms, options.target == Target::Kafka);
         let made = generate(&config, options).map_err(anyhow::Error::from)?;
@@ -76,6 +78,18 @@ impl Generate {
             ));
         }
         Ok(())
+    }
+}
+
+/// Better refused than a state that is gone.
+fn spares_databases(target: &Target, config: &Config) -> Result<(), Failure> {
+    let Target::File(path) = target else { return Ok(()) };
+    match database_at(path, [Some(&config.state), config.log_database.as_ref()]) {
+        Some(url) => Err(Failure::Misuse(format!(
+            "--out: {} is a file of the database {url}, which events there would destroy: give another name",
+            path.display()
+        ))),
+        None => Ok(()),
     }
 }
 

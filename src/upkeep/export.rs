@@ -8,7 +8,7 @@ use crate::{
     clock::wall_ms,
     config::Config,
     progress,
-    same_file::is_of,
+    same_file::database_at,
     store::{Snapshot, StateUrl, StoreError},
     wiring::RunError,
 };
@@ -66,8 +66,7 @@ fn may_be_made(path: &Path, directory: &Path) -> anyhow::Result<()> {
 /// Whether nothing is lost but a former export.
 fn costs_nothing(path: &Path, config: &Config) -> anyhow::Result<()> {
     let shown = path.display();
-    let databases = [Some(&config.state), config.log_database.as_ref()];
-    if let Some(url) = databases.into_iter().flatten().find(|url| is_of(path, url)) {
+    if let Some(url) = database_at(path, [Some(&config.state), config.log_database.as_ref()]) {
         bail!("{shown} is a file of the database {url}, which an export there would destroy: give another name");
     }
     let there = match File::open(path) {

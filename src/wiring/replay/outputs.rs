@@ -4,7 +4,7 @@
 use super::RunError;
 use crate::{
     config::Config,
-    same_file::{is_of, same_file},
+    same_file::{database_at, same_file},
     wiring::ReplayOptions,
 };
 use anyhow::{Result, anyhow, bail};
@@ -36,7 +36,7 @@ fn spares(path: &Path, config: &Config, options: &ReplayOptions) -> Result<()> {
     }
     // that of `run` as well: it is no place for series
     let databases = [options.state.as_ref(), Some(&config.state), config.log_database.as_ref()];
-    match databases.into_iter().flatten().find(|url| is_of(path, url)) {
+    match database_at(path, databases) {
         Some(url) => bail!("it is a file of the database {url}; give another name"),
         None => Ok(()),
     }
