@@ -314,6 +314,23 @@ fn a_dispatch_that_shows_after_retirement_is_of_the_smallest_pair_in_any_order()
 }
 
 #[test]
+fn a_loss_depends_on_no_cut_though_its_time_to_live_is_shorter_than_the_grace() {
+    let settings = Settings { job_ttl_ms: 10_000, ..Settings::default() };
+    let run_ends = [run(Kind::RunQueued, 0), run(Kind::RunStarted, 1_000), run(Kind::RunFinished, 30_000)];
+    for ticks in [vec![], vec![40_000, 50_000]] {
+        let mut history = History::new(settings.clone());
+        history.epoch(&run_ends, 30_000);
+        for now in &ticks {
+            history.epoch(&[], *now);
+        }
+        // read 45 s after its time
+        history.epoch(&[job(Kind::JobStarted, 5_000)], 50_000);
+        let s = history.epoch(&[], HOUR);
+        assert_eq!(s.totals.jobs_lost, 1, "after {ticks:?}");
+    }
+}
+
+#[test]
 fn the_last_attempt_that_can_be_numbered_queues_no_next_one() {
     let mut history = History::standard();
     let last = |kind, time| RunEvent { attempt: u32::MAX, ..job(kind, time) };

@@ -23,7 +23,6 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
             "late_grace at most dedup_window",
         ));
     }
-    faults.extend(short_lives(loaded));
     if loaded.config.max_commit_age <= loaded.config.epoch_interval {
         faults.push(between(
             loaded,
@@ -34,19 +33,6 @@ pub(super) fn check(loaded: &Loaded) -> Vec<Fault> {
     }
     faults.extend(topics(loaded));
     faults
-}
-
-/// A job would be lost before all that was read in time about it has come.
-fn short_lives(loaded: &Loaded) -> impl Iterator<Item = Fault> {
-    let dataflow = &loaded.config.dataflow;
-    let lives = [("job_ttl", dataflow.job_ttl_ms), ("queue_ttl", dataflow.queue_ttl_ms)];
-    lives.into_iter().filter(|(_, life)| *life < dataflow.late_grace_ms).map(|(name, life)| {
-        let (life, grace) = (show_duration(life), show_duration(dataflow.late_grace_ms));
-        let problem = format!(
-            "`{name}` ({life}) is shorter than `late_grace` ({grace}): which jobs are lost would depend on when events are read"
-        );
-        between(loaded, [name, "late_grace"], problem, &format!("{name} at least late_grace"))
-    })
 }
 
 fn topics(loaded: &Loaded) -> impl Iterator<Item = Fault> {

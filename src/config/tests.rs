@@ -103,8 +103,7 @@ fn a_wrong_address_of_the_state_is_refused_without_its_password() {
 
 #[test]
 fn settings_that_do_not_fit_together() {
-    let file =
-        "dedup_window = \"5s\"\njob_ttl = \"30s\"\nmax_commit_age = \"1s\"\ndead_letter_topic = \"gocdnext.events\"";
+    let file = "dedup_window = \"5s\"\nmax_commit_age = \"1s\"\ndead_letter_topic = \"gocdnext.events\"";
     insta::assert_snapshot!(given(Some(file), &[], &[]).unwrap_err());
 }
 

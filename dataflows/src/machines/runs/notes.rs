@@ -98,9 +98,11 @@ impl RunsMachine {
         if now.is_past(all_read) { NEVER } else { all_read }
     }
 
-    /// With retention on a run is kept until its finish has closed its attempts, unread ones too.
+    /// A run is kept until its finish has closed its attempts, unread ones too, where it matters when that was: for
+    /// retention, and for losses that may fall due before all is read.
     pub(super) fn retires(&self, deadline: Millis) -> Millis {
-        if self.notes.is_none() {
+        let shortest = self.settings.job_ttl_ms.min(self.settings.queue_ttl_ms);
+        if self.notes.is_none() && shortest >= self.settings.late_grace_ms {
             return deadline;
         }
         deadline.saturating_add(self.settings.settling_ms())
