@@ -1,4 +1,5 @@
-//! The live path over librdkafka's in-process broker: no Java needed, no throughput or durability shown.
+//! The live path over librdkafka's in-process broker, and over a made-up one for what that cannot be told to do: no Java
+//! needed, no throughput or durability shown.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking, in their helpers too")]
 
